@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,39 +15,49 @@ namespace serverledge {
 struct StoredEntry {
   std::string key;
   std::string value;
-  std::uint64_t revision = 0;  ///< the store's version of this entry, growing with every change of it
+  std::uint64_t revision = 0;  ///< the store's revision at which this entry was written
+  bool operator==(const StoredEntry&) const = default;
 };
 
-/// What a watch tells, in order, on one thread of the store, with no lock of the store held. Do not block in it.
+/// What a watch tells, in order, on one thread of the store, with no lock of the store held. Do not block in
+/// it. Revisions of one watch only grow, unless the store lost its data, which begins with a reset.
 class StoreListener {
  public:
   virtual ~StoreListener() = default;
-  /// The whole prefix as it is now; the first event of every (re)connection.
-  virtual void reset(const std::vector<StoredEntry>& all) = 0;
+  /// The whole prefix as it was at `revision`; the first event of every (re)connection.
+  virtual void reset(const std::vector<StoredEntry>& all, std::uint64_t revision) = 0;
   virtual void put(const StoredEntry& entry) = 0;
-  virtual void removed(const std::string& key) = 0;
+  virtual void removed(const std::string& key, std::uint64_t revision) = 0;
 };
 
-/// A small ordered key-value store: embedded (SQLite) or etcd. Thread-safe; every call has a deadline of its own.
-/// Failures: kUnavailable (away), kDiskFull (no space, nothing was changed), kNotFound, kExists.
+/// A small ordered key-value store: embedded (SQLite) or etcd. Every change of anything gets the store's next
+/// revision. Thread-safe; every call has a deadline of its own. Failures: kUnavailable (away, or not in
+/// time), kDiskFull (no space, nothing was changed), kExists, kNotFound.
 class KeyValueStore {
  public:
   virtual ~KeyValueStore() = default;
-  virtual Result<std::optional<StoredEntry>> get(std::string_view key) = 0;
+  /// The entry, if there is one. Waits for it `within` that time, if given, instead of the store's own
+  /// deadline.
+  virtual Result<std::optional<StoredEntry>> get(std::string_view key,
+                                                 std::optional<Duration> within = std::nullopt) = 0;
   /// Writes the entry and returns its revision. With a ttl it disappears after that time unless refreshed.
+  /// Durable when it returns.
   virtual Result<std::uint64_t> put(std::string_view key, std::string_view value,
                                     std::optional<Duration> ttl = std::nullopt) = 0;
   /// Writes the entry only if there is none (kExists): atomic, also between nodes.
   virtual Result<std::uint64_t> create(std::string_view key, std::string_view value,
                                        std::optional<Duration> ttl = std::nullopt) = 0;
-  /// Removes the entry; false if there was none.
-  virtual Result<bool> remove(std::string_view key) = 0;
+  /// Removes the entry and returns the revision of that; nullopt if there was none.
+  virtual Result<std::optional<std::uint64_t>> remove(std::string_view key) = 0;
   /// The entries whose keys begin with `prefix`, in key order.
   virtual Result<std::vector<StoredEntry>> list(std::string_view prefix) = 0;
-  /// Starts the ttl of an entry anew; kNotFound if it is gone.
+  /// The same without the values.
+  virtual Result<std::vector<std::string>> keys(std::string_view prefix) = 0;
+  /// Starts the ttl of an entry anew; kNotFound if it is gone. Changes no revision, and watches are not told.
   virtual Result<void> refresh(std::string_view key) = 0;
 
-  /// Ends the watch when destroyed; after that the listener is not called any more.
+  /// Ends the watch when destroyed; after that the listener is not called any more. Must end before the store
+  /// does.
   class Watch {
    public:
     virtual ~Watch() = default;
