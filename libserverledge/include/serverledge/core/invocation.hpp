@@ -8,6 +8,7 @@
 
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/function.hpp"
+#include "serverledge/core/result.hpp"
 
 namespace serverledge {
 
@@ -70,5 +71,13 @@ struct ExecutionReport {
   std::string area;                ///< where it ran
   std::string node;                ///< node key where it ran
 };
+
+/// The response object of the contract (`Success`, `Result`, times in seconds, `Error` if it failed), without newline:
+/// what `/invoke` and `/poll` answer, and what offloads relay.
+std::string to_json(const ExecutionReport& report);
+/// Reads a response object back, also one of the Go implementation. kInvalid if it is none.
+Result<ExecutionReport> report_from_json(std::string_view json);
+/// A report that says that a call was never started, for answers that are polled later.
+ExecutionReport not_started(const Error& error);
 
 }  // namespace serverledge
