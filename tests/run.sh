@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Builds everything and runs the tests. CI runs this.
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+Usage: tests/run.sh [--quick | --all]
+
+Installs what is missing (Debian 12), checks the style of all sources, builds `release` and runs all its tests, then
+builds `asan` and `tsan` and runs the unit tests under them. The last line is the verdict: N passed, N failed,
+N skipped; the exit code is 0 only if nothing failed. A test that needs more rights than there are is skipped, and
+the summary says so. Logs and the results as JUnit XML are under build/logs.
+
+  --quick   only `release` and its unit tests, no clang-tidy: for the minutes between two edits
+  --all     also the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, and a Debian 12
+            virtual machine with systemd (tests/vm/run.sh)
+  --help    this text
+END
+}
+
+mode=normal
+case ${1-} in
+  '') ;;
+  --quick | --all) mode=${1#--} ;;
+  -h | --help) usage; exit 0 ;;
+  *) usage >&2; exit 1 ;;
+esac
+[ $# -le 1 ] || { usage >&2; exit 1; }
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tests/support/packages.sh
+
+logs=build/logs
+jobs=$(nproc)
+passed=0 failed=0 skipped=0
+summary=()
+
+case $mode in
+  quick) stages=4 ;;
+  normal) stages=7 ;;
+  all) stages=9 ;;
+esac
+stage=0
+begin() {
+  stage=$((stage + 1))
+  SECONDS=0
+  echo
+  echo "[$stage/$stages] $1"
+}
+
+# record "<passed> <failed> <skipped>" <what ran>
+record() {
+  local now_passed now_failed now_skipped
+  read -r now_passed now_failed now_skipped <<<"$1"
+  passed=$((passed + now_passed)) failed=$((failed + now_failed)) skipped=$((skipped + now_skipped))
+  summary+=("$(printf '%5d passed %4d failed %4d skipped  %4d s  %s' \
+    "$now_passed" "$now_failed" "$now_skipped" "$SECONDS" "$2")")
+}
+
+# A check that passes or fails as a whole: check <name> <command...>
+check() {
+  local name=$1
+  shift
+  if "$@"; then record '1 0 0' "$name"; else record '0 1 0' "$name"; fi
+}
+
+# Sources under version control; from a tarball, whatever lies in our folders.
+sources() {
+  if git rev-parse --git-dir >/dev/null 2>&1; then
+    git ls-files -- "$@"
+  else
+    local pattern
+    for pattern in "$@"; do find . -path ./build -prune -o -type f -name "$pattern" -print; done
+  fi
+}
+
+check_format() { sources '*.cpp' '*.hpp' '*.c' '*.h' | xargs -r -P "$jobs" -n 20 clang-format --dry-run -Werror; }
+check_scripts() { { sources '*.sh'; echo .ci/run; } | xargs shellcheck -x; }
+check_tidy() { python3 tests/support/tidy.py build/release -j "$jobs"; }
+
+build() {
+  local preset=$1
+  shift
+  echo "building $preset"
+  mkdir -p $logs
+  cmake --preset "$preset" "$@" >"$logs/configure-$preset.log" 2>&1 || { tail -n 30 "$logs/configure-$preset.log"; return 1; }
+  NINJA_STATUS='  [%f/%t] ' cmake --build --preset "$preset" --parallel "$jobs"
+}
+
+# run_tests <preset> <name> <ctest options...>: adds up what ctest reports.
+run_tests() {
+  local preset=$1 name=$2 results=$PWD/$logs/tests-$1.xml
+  shift 2
+  rm -f "$results"
+  # Its exit code tells less than its report.
+  ctest --test-dir "build/$preset" --output-on-failure --parallel "$jobs" --output-junit "$results" "$@" || true
+  local counts
+  counts=$(python3 tests/support/ctest_report.py "$results" "$preset" "$logs/skipped") || counts="0 1 0"
+  record "$counts" "$name"
+}
+
+build_and_run() {
+  local preset=$1 name=$2
+  shift 2
+  if build "$preset" -DSERVERLEDGE_BUILD_TESTS=ON; then
+    run_tests "$preset" "$name" "$@"
+  else
+    record '0 1 0' "$name: does not build"
+  fi
+}
+
+run_vm() {
+  local counts
+  tests/vm/run.sh 2>&1 | tee $logs/vm.log || true
+  grep '^SKIP ' $logs/vm.log | sed 's/^SKIP /(vm) /' >>$logs/skipped || true
+  counts=$(tail -n 1 $logs/vm.log | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p')
+  record "${counts:-0 1 0}" "vm (Debian 12, systemd, cgroups v2)"
+}
+
+finish() {
+  echo
+  if [ -s $logs/skipped ]; then
+    echo "SKIPPED, so not tested here:"
+    sed 's/^/  /' $logs/skipped
+    echo
+  fi
+  printf '%s\n' "${summary[@]}"
+  echo "$passed passed, $failed failed, $skipped skipped"
+  [ $failed -eq 0 ]
+}
+
+main() {
+  local purposes=(build run test) under_sanitizers=(--label-regex '^unit$') release_tests=(--label-exclude '^fuzz$')
+  case $mode in
+    quick) release_tests=(--label-regex '^unit$') ;;
+    all)
+      purposes+=(fuzz vm)
+      under_sanitizers=(--label-regex '^(unit|integration)$') ;;
+  esac
+  mkdir -p $logs
+  rm -f $logs/skipped
+
+  begin "looking for what is needed"
+  require_packages "${purposes[@]}"
+
+  begin "style: clang-format, shellcheck"
+  check "clang-format" check_format
+  check "shellcheck" check_scripts
+
+  begin "release: build and tests"
+  build_and_run release "release" "${release_tests[@]}"
+  if [ "$mode" = quick ]; then finish; return; fi
+
+  begin "clang-tidy"
+  check "clang-tidy" check_tidy
+
+  begin "asan: build and tests"
+  build_and_run asan "asan (address and undefined behaviour)" "${under_sanitizers[@]}"
+
+  begin "tsan: build and tests"
+  build_and_run tsan "tsan (threads)" "${under_sanitizers[@]}"
+
+  if [ "$mode" = all ]; then
+    begin "fuzz: build and short runs"
+    build_and_run fuzz "fuzz" --label-regex '^fuzz$'
+
+    begin "a Debian 12 with systemd, in a virtual machine"
+    run_vm
+  fi
+  finish
+}
+main

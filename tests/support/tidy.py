@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Runs clang-tidy over the sources that a build folder compiles, skipping those that it found clean before.
+
+Usage: tidy.py <build folder> [-j N]
+
+What was clean is remembered under <build folder>/tidy by a hash of everything that the verdict depends on: the source,
+the headers of the project that it includes (as the compiler reported them to ninja), the command and .clang-tidy.
+Exits 1 when something was found."""
+
+import argparse
+import concurrent.futures
+import functools
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+
+@functools.cache
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+
+
+def included_headers(build, root):
+    """The project's own headers of every object, from ninja's dependency log."""
+    headers, current = {}, None
+    listing = subprocess.run(["ninja", "-C", build, "-t", "deps"], capture_output=True, text=True, check=True).stdout
+    for line in listing.splitlines():
+        if not line.startswith(" "):
+            current = headers.setdefault(line.split(":")[0], []) if line else None
+            continue
+        header = (build / line.strip()).resolve()
+        if header.is_relative_to(root):
+            current.append(header)
+    return headers
+
+
+def key_of(entry, headers, common):
+    parts = [*common, entry["command"]]
+    for file in sorted({pathlib.Path(entry["file"]), *headers.get(entry["output"], [])}):
+        parts.append(f"{file} {digest(file)}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def check(build, source):
+    began = time.monotonic()
+    command = ["clang-tidy", "-p", build, "--quiet", source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0, done.stdout, done.stderr, time.monotonic() - began
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("build", type=pathlib.Path)
+    arguments.add_argument("-j", "--jobs", type=int, default=2)
+    options = arguments.parse_args()
+    build, root = options.build.resolve(), pathlib.Path(__file__).resolve().parents[2]
+
+    if not (build / "compile_commands.json").exists():
+        sys.exit(f"tidy.py: {options.build} is not a configured build folder")
+    version = subprocess.run(["clang-tidy", "--version"], capture_output=True, text=True, check=True).stdout
+    configurations = sorted(path for path in root.glob("**/.clang-tidy") if build not in path.parents)
+    common = [version, *(digest(path) for path in configurations)]
+    headers = included_headers(build, root)
+    verdicts = build / "tidy"
+    verdicts.mkdir(exist_ok=True)
+
+    pending = {}
+    entries = json.loads((build / "compile_commands.json").read_text())
+    for entry in entries:
+        source = pathlib.Path(entry["file"])
+        if build in source.parents:  # generated
+            continue
+        verdict = verdicts / key_of(entry, headers, common)
+        if not verdict.exists():
+            pending.setdefault(str(source), []).append(verdict)
+    print(f"clang-tidy: {len(pending)} files to check, {len(entries) - len(pending)} known to be clean", flush=True)
+
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        futures = {pool.submit(check, str(build), source): source for source in pending}
+        for count, future in enumerate(concurrent.futures.as_completed(futures), 1):
+            source = futures[future]
+            clean, output, errors, seconds = future.result()
+            print(f"  [{count}/{len(pending)}] {pathlib.Path(source).relative_to(root)} ({seconds:.0f} s)", flush=True)
+            if clean:
+                for verdict in pending[source]:
+                    verdict.touch()
+            else:
+                failed += 1
+                print(output or errors, flush=True)
+    if failed:
+        print(f"clang-tidy: {failed} files with findings")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
