@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "serverledge/core/container_runtime.hpp"
+#include "serverledge/core/result.hpp"
+#include "serverledge/net/http_server.hpp"
+#include "serverledge/node/node.hpp"
+
+namespace serverledge {
+
+struct HttpApiOptions {
+  std::size_t body_max = std::size_t{6} << 20U;   ///< bytes of a request's body
+  std::size_t code_max = std::size_t{64} << 20U;  ///< bytes of a function's code, before base64
+  /// Fetches the code of a function that is given by a URL, within limits of its own. Required.
+  std::function<Result<std::string>(const std::string& url)> download;
+};
+
+/// The node's HTTP interface, as docs/api.md describes it: parses requests, calls the node, renders what it
+/// says. Thread-safe.
+class HttpApi {
+ public:
+  /// Adds all routes to the server, which must not have been started. Node, server and archive must outlive
+  /// the server's last call, and so must this.
+  HttpApi(Node& node, CodeArchive& archive, HttpServer& server, HttpApiOptions options);
+  ~HttpApi();
+  HttpApi(const HttpApi&) = delete;
+  HttpApi& operator=(const HttpApi&) = delete;
+
+  /// What `/readyz` says, until the node stops: "starting" (503) at first.
+  void set_ready(bool ready);
+
+ private:
+  struct Routes;
+  std::unique_ptr<Routes> routes_;
+};
+
+}  // namespace serverledge

@@ -1,0 +1,71 @@
+#include "api/function_routes.hpp"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "api/answers.hpp"
+#include "serverledge/core/json.hpp"
+
+namespace serverledge {
+namespace {
+
+/// What `/create` and `/update` answer when they refuse: the contract has a text for some, and nothing for
+/// 409.
+HttpResponse refusal(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kExists:
+      return {409, {}, {}, {}};
+    case ErrorCode::kNotFound:
+    case ErrorCode::kUnprocessable:
+      return HttpResponse::text(http_status(error.code), error.message);
+    default:
+      return error_answer(error);
+  }
+}
+
+}  // namespace
+
+HttpResponse FunctionRoutes::store(const HttpRequest& request, bool replace) {
+  RequestFields fields(request.body);
+  Result<Function> function = read_function(fields, requirements_);
+  if (!function) return refusal(function.error());
+  // The registry has the last word; asking it first spares reading (or fetching) the code in vain.
+  if (!replace && registry_.find(function->name)) return refusal({ErrorCode::kExists, {}, {}});
+  const Result<std::string> code = read_code(fields, *function, requirements_);
+  if (!code) return refusal(code.error());
+  const Result<FunctionPtr> stored =
+      replace ? registry_.update(std::move(*function), *code) : registry_.create(std::move(*function), *code);
+  if (!stored) return refusal(stored.error());
+  return named_answer("Created", (*stored)->name);
+}
+
+HttpResponse FunctionRoutes::remove(const HttpRequest& request) {
+  RequestFields fields(request.body);
+  const std::string_view name = fields.text("Name");
+  if (fields.failure()) return error_answer(*fields.failure());
+  if (const Result<void> removed = registry_.remove(name); !removed) {
+    if (removed.error().code == ErrorCode::kNotFound) return HttpResponse::text(404, "Unknown function");
+    return error_answer(removed.error());
+  }
+  return named_answer("Deleted", name);
+}
+
+HttpResponse FunctionRoutes::list(const HttpRequest& request) {
+  const std::optional<std::string> details = request.query_parameter("details");
+  const bool records = details && (details->empty() || *details == "true" || *details == "1");
+  std::string body;
+  JsonWriter json(body);
+  json.begin_array();
+  for (const FunctionPtr& function : registry_.list()) {
+    if (records) {
+      json.raw(to_json(*function, {}));
+    } else {
+      json.string(function->name);
+    }
+  }
+  json.end_array();
+  return json_answer(200, std::move(body));
+}
+
+}  // namespace serverledge

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "api/function_request.hpp"
+#include "serverledge/core/function_registry.hpp"
+#include "serverledge/net/http_message.hpp"
+
+namespace serverledge {
+
+/// Answers what concerns the table of functions: `/create`, `/update`, `/delete`, `/function`, `/functions`.
+/// Thread-safe; the registry and the required parts must outlive it.
+class FunctionRoutes {
+ public:
+  FunctionRoutes(FunctionRegistry& registry, FunctionRequirements requirements)
+      : registry_(registry), requirements_(std::move(requirements)) {}
+
+  HttpResponse create(const HttpRequest& request) { return store(request, /*replace=*/false); }
+  /// Stores the function also if there was none of that name.
+  HttpResponse update(const HttpRequest& request) { return store(request, /*replace=*/true); }
+  HttpResponse remove(const HttpRequest& request);
+  /// The names; with `?details=true` the records without their code.
+  HttpResponse list(const HttpRequest& request);
+
+ private:
+  HttpResponse store(const HttpRequest& request, bool replace);
+
+  FunctionRegistry& registry_;
+  const FunctionRequirements requirements_;
+};
+
+}  // namespace serverledge

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <atomic>
+
+#include "serverledge/net/http_message.hpp"
+#include "serverledge/node/node.hpp"
+
+namespace serverledge {
+
+/// Answers what concerns the node as a whole: `/status`, `/prewarm`, `/healthz`, `/readyz`. Thread-safe; the
+/// node must outlive it.
+class StatusRoutes {
+ public:
+  explicit StatusRoutes(Node& node) : node_(node) {}
+
+  HttpResponse status() const;
+  HttpResponse prewarm(const HttpRequest& request);
+  HttpResponse health() const;
+  HttpResponse readiness() const;
+
+  void set_ready(bool ready) { ready_ = ready; }
+
+ private:
+  Node& node_;
+  std::atomic<bool> ready_{false};
+};
+
+}  // namespace serverledge
