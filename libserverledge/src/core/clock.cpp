@@ -9,7 +9,8 @@ namespace serverledge {
 Duration from_seconds(double seconds) {
   constexpr double kLimit = 100.0 * 365 * 86400;
   if (std::isnan(seconds)) return Duration::zero();
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::clamp(seconds, -kLimit, kLimit)));
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(std::clamp(seconds, -kLimit, kLimit)));
 }
 
 TimePoint later(TimePoint at, Duration duration) {

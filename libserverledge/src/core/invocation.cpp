@@ -6,12 +6,12 @@ namespace serverledge {
 namespace {
 
 constexpr std::array<std::pair<FailureKind, const char*>, 7> kKinds{{{FailureKind::kRaised, "raised"},
-                                                                      {FailureKind::kTimeout, "timeout"},
-                                                                      {FailureKind::kMemory, "memory"},
-                                                                      {FailureKind::kCrashed, "crashed"},
-                                                                      {FailureKind::kProtocol, "protocol"},
-                                                                      {FailureKind::kStart, "start"},
-                                                                      {FailureKind::kOutput, "output"}}};
+                                                                     {FailureKind::kTimeout, "timeout"},
+                                                                     {FailureKind::kMemory, "memory"},
+                                                                     {FailureKind::kCrashed, "crashed"},
+                                                                     {FailureKind::kProtocol, "protocol"},
+                                                                     {FailureKind::kStart, "start"},
+                                                                     {FailureKind::kOutput, "output"}}};
 
 }  // namespace
 

@@ -19,11 +19,49 @@ const char* to_string(JsonType type) noexcept;
 /// Limits while parsing, so that hostile input costs little.
 struct JsonLimits {
   std::size_t max_depth = 64;
+  /// Values nested deeper than this are checked but not taken apart: an array or object there has its `raw()`
+  /// text and no children. 1: the members of the root, and no more.
+  std::size_t built_depth = 64;
 };
 
-class JsonDocument;
+class JsonValue;
 
-/// A value inside a JsonDocument: a small handle, valid as long as the document and the parsed text.
+/// A parsed JSON text. Strict RFC 8259: one value, valid UTF-8, no comments, nothing after it. Numbers keep
+/// their text. Parsing is iterative: depth costs no stack. Does not own the text. Thread-compatible.
+class JsonDocument {
+ public:
+  /// kInvalid naming the byte offset and what is wrong; kTooLarge from 4 GiB on.
+  static Result<JsonDocument> parse(std::string_view text, JsonLimits limits = {});
+  JsonValue root() const;
+
+ private:
+  friend class JsonValue;
+  friend struct JsonBuilder;
+  // A decoded string: in the parsed text itself, or in strings_ if it has escapes.
+  struct Text {
+    std::uint32_t begin = 0;
+    std::uint32_t size = 0;
+    bool unescaped = false;
+  };
+  struct Node {
+    JsonType type = JsonType::kNull;
+    bool boolean = false;
+    std::uint32_t begin = 0, end = 0;  // raw bytes
+    std::uint32_t first_child = 0;     // index into children_
+    std::uint32_t size = 0;            // number of children
+    Text text;                         // of a string
+    Text name;                         // of a member
+  };
+  std::string_view view(const Text& text) const;
+
+  std::string_view text_;
+  std::string strings_;
+  std::vector<Node> nodes_;
+  std::vector<std::uint32_t> children_;
+};
+
+/// A value inside a JsonDocument: a small handle, valid as long as the parsed text, and the document at its
+/// place.
 class JsonValue {
  public:
   JsonType type() const;
@@ -37,7 +75,8 @@ class JsonValue {
   /// Where `raw()` begins in the parsed text.
   std::size_t offset() const;
 
-  /// The value as a C++ type; nullopt if it is another one (or, for integers, has a fraction or does not fit).
+  /// The value as a C++ type; nullopt if it is another one, or does not fit. An integer is one only without
+  /// fraction and exponent, as Go's decoder has it.
   std::optional<bool> as_bool() const;
   std::optional<std::int64_t> as_int() const;
   std::optional<double> as_double() const;
@@ -49,7 +88,8 @@ class JsonValue {
   JsonValue at(std::size_t index) const;
   /// The decoded name of the index-th member of an object.
   std::string_view key(std::size_t index) const;
-  /// The member of that name (the last one if it is there twice); nullopt if there is none or this is no object.
+  /// The member of that name (the last one if it is there twice); nullopt if there is none or this is no
+  /// object.
   std::optional<JsonValue> find(std::string_view key) const;
   /// The same, ignoring the case of ASCII letters, as the contract reads requests.
   std::optional<JsonValue> find_any_case(std::string_view key) const;
@@ -57,35 +97,12 @@ class JsonValue {
  private:
   friend class JsonDocument;
   JsonValue(const JsonDocument* document, std::uint32_t node) : document_(document), node_(node) {}
+  const JsonDocument::Node& node() const { return document_->nodes_[node_]; }
   const JsonDocument* document_;
   std::uint32_t node_;
 };
 
-/// A parsed JSON text. Strict RFC 8259: one value, valid UTF-8, no comments, nothing after it. Numbers keep their text.
-/// Parsing is iterative: depth costs no stack. Does not own the text. Thread-compatible.
-class JsonDocument {
- public:
-  /// kInvalid naming the byte offset and what is wrong.
-  static Result<JsonDocument> parse(std::string_view text, JsonLimits limits = {});
-  JsonValue root() const { return {this, 0}; }
-
- private:
-  friend class JsonValue;
-  friend struct JsonBuilder;
-  struct Node {
-    JsonType type = JsonType::kNull;
-    bool boolean = false;
-    std::uint32_t size = 0;           // children
-    std::uint32_t first_child = 0;    // index into children_
-    std::size_t begin = 0, end = 0;   // raw bytes
-    std::size_t text = 0, text_size = 0;  // decoded string in strings_
-    std::size_t name = 0, name_size = 0;  // decoded member name in strings_
-  };
-  std::string_view text_;
-  std::string strings_;
-  std::vector<Node> nodes_;
-  std::vector<std::uint32_t> children_;
-};
+inline JsonValue JsonDocument::root() const { return {this, 0}; }
 
 /// Whether `text` is exactly one JSON value in valid UTF-8, within the limits. Builds nothing.
 Result<void> check_json(std::string_view text, JsonLimits limits = {});
@@ -96,12 +113,12 @@ bool is_utf8(std::string_view text) noexcept;
 /// `text` with every invalid UTF-8 byte replaced by U+FFFD.
 std::string to_utf8(std::string_view text);
 
-/// Appends `text` as a JSON string with its quotes, escaped as Go's encoding/json does (also `< > &`, U+2028, U+2029).
-/// Invalid UTF-8 becomes U+FFFD.
+/// Appends `text` as a JSON string with its quotes, escaped as Go's encoding/json does (also `< > &`, U+2028,
+/// U+2029). Invalid UTF-8 becomes U+FFFD.
 void append_json_string(std::string& out, std::string_view text);
 
-/// Writes JSON into a string, members in the order of the calls, commas by itself. A misuse (value where a key is due)
-/// is a bug and asserts. Numbers that are not finite become null.
+/// Writes JSON into a string, members in the order of the calls, commas by itself. A misuse (value where a
+/// key is due) is a bug and asserts. Numbers that are not finite become null.
 class JsonWriter {
  public:
   explicit JsonWriter(std::string& out) : out_(out) {}
