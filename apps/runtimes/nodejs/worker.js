@@ -18,228 +18,24 @@
 // Nothing here defends the worker against the code it runs: the two share a process. What the node believes of an
 // answer, and what it does about a broken one, is the node's matter. No packages; Node.js 18 to 22.
 
-const { AsyncLocalStorage } = require('node:async_hooks');
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const util = require('node:util');
 const { pathToFileURL } = require('node:url');
+
+const { MAX_MESSAGE, cut, describe, trace } = require('./worker_error.js');
+const { Sink, capture, currentCall } = require('./worker_output.js');
+const { NotJson, toJson } = require('./worker_result.js');
 
 const HEADER = 16;
 const CALL = 1, READY = 2, RESULT = 3, FAILURE = 4, START_FAILED = 5, LOAD = 6;
 const CAPTURE = 1, CUT = 1;
-const MAX_DEPTH = 512; // of a result; the node refuses what is deeper
-const MAX_MESSAGE = 64 * 1024;
-const MAX_TRACEBACK = 256 * 1024;
 const EXIT_START_FAILED = 1;
 const EXIT_CHANNEL_LOST = 74; // EX_IOERR: the socket was closed or broken from inside
 
 // Taken before any code of the function's can replace them.
 const { parse, stringify } = JSON;
 const exit = process.exit.bind(process);
-const types = util.types;
-
-// ---- what the function prints ---------------------------------------------------------------------------------------
-
-const currentCall = new AsyncLocalStorage();
-
-// The output of one call, up to a limit.
-class Sink {
-  constructor(limit) {
-    this.limit = limit;
-    this.size = 0;
-    this.chunks = [];
-    this.cut = false;
-    this.open = true;
-  }
-
-  write(chunk, encoding) {
-    if (!this.open) return;
-    const room = this.limit - this.size;
-    if (room <= 0) {
-      this.cut = this.cut || chunk.length > 0;
-      return;
-    }
-    let bytes;
-    if (typeof chunk === 'string') {
-      // Text has at least as many bytes as UTF-16 units, so more than room + 1 of them need not be encoded.
-      const utf8 = encoding === undefined || encoding === 'utf8' || encoding === 'utf-8';
-      bytes = utf8 ? Buffer.from(chunk.length > room ? chunk.slice(0, room + 1) : chunk) : Buffer.from(chunk, encoding);
-    } else {
-      bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-      bytes = Buffer.from(bytes.length > room ? bytes.subarray(0, room + 1) : bytes); // a copy: theirs may change
-    }
-    if (bytes.length > room) {
-      this.cut = true;
-      bytes = bytes.subarray(0, room);
-    }
-    this.size += bytes.length;
-    this.chunks.push(bytes);
-  }
-
-  // The bytes so far; what is written later is dropped.
-  finish() {
-    this.open = false;
-    const data = Buffer.concat(this.chunks);
-    this.chunks = [];
-    return this.cut ? wholeCharacters(data) : data;
-  }
-}
-
-// `data` without a UTF-8 sequence that was cut at its end.
-function wholeCharacters(data) {
-  for (let back = 1; back <= Math.min(4, data.length); back++) {
-    const byte = data[data.length - back];
-    if ((byte & 0xc0) === 0x80) continue;
-    const needed = byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
-    return back >= needed ? data : data.subarray(0, data.length - back);
-  }
-  return data;
-}
-
-// Sends what is written to `stream` to the call that the writing code belongs to, or nowhere. `console` writes there.
-function capture(stream) {
-  stream.write = (chunk, encoding, callback) => {
-    if (typeof encoding === 'function') [callback, encoding] = [encoding, undefined];
-    if (typeof chunk !== 'string' && !ArrayBuffer.isView(chunk)) {
-      throw new TypeError('The "chunk" argument must be of type string or an instance of Buffer or Uint8Array.');
-    }
-    const call = currentCall.getStore();
-    if (call !== undefined && call.sink !== null) call.sink.write(chunk, encoding);
-    if (typeof callback === 'function') process.nextTick(callback);
-    return true;
-  };
-}
-
-// ---- what the function returns --------------------------------------------------------------------------------------
-
-// A result that is not JSON; the message says what and where.
-class NotJson extends Error {}
-
-// The JSON text of a result. JSON.stringify drops or rewrites silently what it cannot say; the walk before it refuses
-// that. Members that are undefined are left out, toJSON is honoured (a Date), as everywhere in JavaScript.
-function toJson(value) {
-  if (value === undefined) return 'null';
-  check(value, 'result', []);
-  const text = stringify(value);
-  if (text === undefined) throw new NotJson('result: toJSON gave undefined, which is not JSON');
-  // Only a lone surrogate is written as an escape of this form; the walk finds the string.
-  if (/\\ud[89a-f]/.test(text)) findLoneSurrogate(value, 'result', 0);
-  return text;
-}
-
-function check(value, where, around) {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-      return;
-    case 'number':
-      if (!Number.isFinite(value)) throw new NotJson(`${where}: ${value} is not JSON`);
-      return;
-    case 'object':
-      if (value !== null) checkObject(value, where, around);
-      return;
-    case 'bigint':
-      throw new NotJson(`${where}: BigInt is not JSON`);
-    default: // undefined, function, symbol
-      throw new NotJson(`${where}: ${typeof value} is not JSON`);
-  }
-}
-
-function checkObject(value, where, around) {
-  const array = Array.isArray(value);
-  if (!array) {
-    const prototype = Object.getPrototypeOf(value);
-    if (prototype !== Object.prototype && prototype !== null) checkClass(value, where);
-  }
-  if (around.includes(value)) throw new NotJson(`${where}: an object that contains itself is not JSON`);
-  if (around.length >= MAX_DEPTH) throw new NotJson(`result: nested deeper than ${MAX_DEPTH} levels`);
-  around.push(value);
-  if (typeof value.toJSON === 'function') {
-    const said = value.toJSON('');
-    if (said !== undefined) check(said, where, around);
-  } else if (array) {
-    for (let index = 0; index < value.length; index++) check(value[index], `${where}[${index}]`, around);
-  } else if (!types.isBoxedPrimitive(value)) {
-    for (const key of Object.keys(value)) {
-      const item = value[key];
-      if (item !== undefined) check(item, member(where, key), around);
-    }
-  }
-  around.pop();
-}
-
-// Refuses objects whose content JSON.stringify would lose.
-function checkClass(value, where) {
-  const lost =
-    types.isMap(value) || types.isSet(value) || types.isWeakMap(value) || types.isWeakSet(value) ||
-    types.isPromise(value) || types.isRegExp(value) || types.isNativeError(value) || types.isAnyArrayBuffer(value) ||
-    types.isGeneratorObject(value) || ArrayBuffer.isView(value) || typeof value.then === 'function' ||
-    types.isSymbolObject(value) || types.isBigIntObject(value) || value instanceof Error;
-  if (lost) throw new NotJson(`${where}: ${className(value)} is not JSON`);
-  if (types.isDate(value) && Number.isNaN(Number(value))) throw new NotJson(`${where}: Invalid Date is not JSON`);
-  if (types.isNumberObject(value) && !Number.isFinite(Number(value))) {
-    throw new NotJson(`${where}: ${Number(value)} is not JSON`);
-  }
-}
-
-function className(value) {
-  const name = value.constructor && value.constructor.name;
-  return typeof name === 'string' && name !== '' ? name : 'object';
-}
-
-function member(where, key) {
-  return /^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(key) ? `${where}.${key}` : `${where}[${stringify(key)}]`;
-}
-
-function findLoneSurrogate(value, where, depth) {
-  if (depth > MAX_DEPTH) return;
-  if (value !== null && typeof value === 'object' && typeof value.toJSON === 'function') value = value.toJSON('');
-  if (typeof value === 'string' || types.isStringObject(value)) {
-    if (loneSurrogate(String(value))) throw new NotJson(`${where}: a string with a lone surrogate is not JSON`);
-  } else if (Array.isArray(value)) {
-    value.forEach((item, index) => findLoneSurrogate(item, `${where}[${index}]`, depth + 1));
-  } else if (value !== null && typeof value === 'object') {
-    for (const key of Object.keys(value)) {
-      if (loneSurrogate(key)) throw new NotJson(`${where}: a key with a lone surrogate (${stringify(key)}) is not JSON`);
-      findLoneSurrogate(value[key], member(where, key), depth + 1);
-    }
-  }
-}
-
-function loneSurrogate(text) {
-  return /\p{Surrogate}/u.test(text);
-}
-
-// ---- what the function throws ---------------------------------------------------------------------------------------
-
-function cut(text, limit) {
-  return text.length <= limit ? text : `${text.slice(0, limit)}... (cut)`;
-}
-
-// "TypeError: x is not a function"; what is thrown need not be an Error.
-function message(error) {
-  let text;
-  try {
-    text = error instanceof Error || types.isNativeError(error) ? `${error.name}: ${error.message}` : `thrown: ${util.inspect(error)}`;
-  } catch {
-    text = 'Error: <message could not be read>';
-  }
-  return cut(text, MAX_MESSAGE);
-}
-
-// The error as Node.js prints it (stack, properties, causes), without our frames and those below them.
-function traceback(error) {
-  let text;
-  try {
-    if (!(error instanceof Error) && !types.isNativeError(error)) return '';
-    text = util.inspect(error);
-  } catch {
-    return '';
-  }
-  const lines = text.split('\n').filter((line) => !/^\s+at /.test(line) || !(line.includes(__filename) || line.includes('node:')));
-  return cut(lines.join('\n') + '\n', MAX_TRACEBACK);
-}
 
 // ---- calls ----------------------------------------------------------------------------------------------------------
 
@@ -264,14 +60,14 @@ class Call {
         throw new NotJson(`result: ${text.length} bytes of JSON are over the limit of ${limits.result}`);
       }
     } catch (error) {
-      const said = error instanceof NotJson ? error.message : `result: encoding it threw ${message(error)}`;
+      const said = error instanceof NotJson ? error.message : `result: encoding it threw ${describe(error)}`;
       return this.report('output', cut(said, MAX_MESSAGE), '');
     }
     this.answer(RESULT, text);
   }
 
   fail(error) {
-    if (!this.over) this.report('raised', message(error), traceback(error));
+    if (!this.over) this.report('raised', describe(error), trace(error));
   }
 
   report(kind, text, trace) {
@@ -406,8 +202,8 @@ async function load(socket, { Handler, AppDir = '/app', OutputLimit, ResultLimit
 function refuse(socket, error) {
   const bad = error instanceof BadHandler;
   const report = {
-    Message: wellFormed(bad ? error.message : message(error)),
-    Traceback: bad ? '' : wellFormed(traceback(error)),
+    Message: wellFormed(bad ? error.message : describe(error)),
+    Traceback: bad ? '' : wellFormed(trace(error)),
   };
   socket.end(frame(START_FAILED, 0, 0n, Buffer.from(stringify(report))), () => exit(EXIT_START_FAILED));
 }
