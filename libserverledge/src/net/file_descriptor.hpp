@@ -20,6 +20,8 @@ class FileDescriptor {
 
   int get() const noexcept { return fd_; }
   bool valid() const noexcept { return fd_ >= 0; }
+  /// Gives up what is held without closing it.
+  int release() noexcept { return std::exchange(fd_, -1); }
   /// Closes what is held and takes `fd` instead.
   void reset(int fd = -1) noexcept {
     if (fd_ >= 0) close(fd_);
