@@ -30,8 +30,6 @@ std::string decoded(std::string_view text) {
   return std::string(document->root().as_string().value());
 }
 
-std::string number_repeated(char digit, std::size_t count) { return std::string(count, digit); }
-
 }  // namespace
 
 TEST_CASE("every kind of value of RFC 8259 is accepted", "[json]") {
@@ -138,7 +136,7 @@ TEST_CASE("nesting beyond the limit is refused and costs no stack", "[json]") {
 }
 
 TEST_CASE("numbers keep their text, however big", "[json]") {
-  const std::string many = "-" + number_repeated('9', 5000);
+  const std::string many = "-" + std::string(5000, '9');
   for (const std::string& text : {many, std::string("1e400"), std::string("-0"), std::string("0.1000"),
                                   std::string("12345678901234567890"), std::string("1E+2")}) {
     const Result<JsonDocument> document = JsonDocument::parse(text);
@@ -149,8 +147,6 @@ TEST_CASE("numbers keep their text, however big", "[json]") {
 }
 
 TEST_CASE("a number converts only if it fits", "[json]") {
-  const auto as_int = [](std::string_view text) { return JsonDocument::parse(text).value().root().raw(); };
-  CHECK(as_int("7") == "7");
   const std::string text =
       "[9223372036854775807,9223372036854775808,-9223372036854775808,1.0,1e2,-0.5,1e400,\"1\",true]";
   const Result<JsonDocument> document = JsonDocument::parse(text);

@@ -15,6 +15,7 @@ Duration from_seconds(double seconds) {
 
 TimePoint later(TimePoint at, Duration duration) {
   if (duration > Duration::zero() && at > TimePoint::max() - duration) return TimePoint::max();
+  if (duration < Duration::zero() && at < TimePoint::min() - duration) return TimePoint::min();
   return at + duration;
 }
 

@@ -1,5 +1,6 @@
 #include "serverledge/core/mailbox.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -20,9 +21,7 @@ class ConditionMailbox final : public ThreadMailbox {
     // A wait for ever is cut into days: some C++ libraries overflow on TimePoint::max().
     bool done = false;
     while (!done) {
-      const TimePoint slice = std::min(
-          deadline,
-          std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now() + std::chrono::hours(24)));
+      const TimePoint slice = std::min(deadline, later(system_clock().now(), std::chrono::hours(24)));
       done = changed_.wait_until(lock, stop, slice, posted) || stop.stop_requested() || slice == deadline;
     }
     if (posted_) {

@@ -6,7 +6,8 @@
 namespace serverledge {
 
 using Duration = std::chrono::nanoseconds;
-/// A moment of the monotonic clock. Arithmetic saturates nowhere: use `TimePoint::max()` for "never" and compare only.
+/// A moment of the monotonic clock. Arithmetic saturates nowhere: use `TimePoint::max()` for "never" and
+/// compare only.
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
 /// A moment of wall time, for records that people and other nodes read.
 using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono::nanoseconds>;
@@ -15,7 +16,7 @@ using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono:
 inline double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 /// A duration of that many seconds; clamped to +-100 years, NaN becomes 0.
 Duration from_seconds(double seconds);
-/// `at + duration`, clamped to TimePoint::max().
+/// `at + duration`, clamped to what a TimePoint can hold.
 TimePoint later(TimePoint at, Duration duration);
 
 /// Where time comes from. Thread-safe. Real nodes use `system_clock()`, simulations and tests their own.
@@ -43,7 +44,8 @@ class Random {
   std::uint64_t below(std::uint64_t bound) { return bound == 0 ? 0 : next() % bound; }
 };
 
-/// xoshiro256** (Blackman and Vigna, 2018) seeded by splitmix64: the same seed gives the same sequence everywhere.
+/// xoshiro256** (Blackman and Vigna, 2018) seeded by splitmix64: the same seed gives the same sequence
+/// everywhere.
 class SeededRandom final : public Random {
  public:
   explicit SeededRandom(std::uint64_t seed);
