@@ -1,8 +1,12 @@
 #include "serverledge/core/clock.hpp"
 
+#include <sys/random.h>
+
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <random>
+#include <stdexcept>
+#include <utility>
 
 namespace serverledge {
 
@@ -59,8 +63,14 @@ std::uint64_t SeededRandom::next() {
 }
 
 std::uint64_t entropy() {
-  std::random_device device;
-  return (static_cast<std::uint64_t>(device()) << 32) | device();
+  // One system call for many numbers; never shared between threads.
+  thread_local std::array<std::uint64_t, 32> pool;
+  thread_local std::size_t left = 0;
+  if (left == 0) {
+    if (getentropy(pool.data(), sizeof pool) != 0) throw std::runtime_error("the kernel gives no random numbers");
+    left = pool.size();
+  }
+  return std::exchange(pool[--left], 0);
 }
 
 }  // namespace serverledge

@@ -67,8 +67,10 @@ class ContainerPool {
 
   /// Charges one unspecialised instance, if that fits without evicting anything.
   virtual std::optional<ContainerId> reserve_stock(const StockPlan& plan) = 0;
-  /// It stands ready: a cold start of that runtime will take it.
-  virtual void stock_ready(ContainerId id) = 0;
+  /// It stands ready: a cold start of that runtime will take it. False if its charge is gone: drop it.
+  virtual bool stock_ready(ContainerId id) = 0;
+  /// It could not be made: the charge is given back.
+  virtual void stock_failed(ContainerId id) = 0;
   /// How many are charged, ready or being made.
   virtual int stock(std::string_view runtime) const = 0;
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "serverledge/core/clock.hpp"
@@ -28,7 +30,7 @@ struct InvokerOptions {
   std::string architecture = "amd64";
   Duration start_timeout = std::chrono::seconds(30);         ///< of a container
   Duration default_timeout = std::chrono::seconds(60);       ///< of a call whose function names none
-  Duration queue_timeout = std::chrono::seconds(30);
+  Duration queue_timeout = std::chrono::seconds(30);         ///< longest wait of an offloaded call at its target
 };
 
 /// Where fresh news of other nodes is published. Thread-safe.
@@ -69,7 +71,7 @@ class Invoker final : private LeaseHome {
   /// the report (having run it) or a ticket, whose mailbox is posted when `resume` should be called.
   using Progress = std::variant<Result<ExecutionReport>, Ticket>;
   Progress begin(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox);
-  Result<ExecutionReport> resume(Invocation& invocation, const Ticket& ticket);
+  Progress resume(Invocation& invocation, const Ticket& ticket, const std::shared_ptr<Mailbox>& mailbox);
 
   /// Starts up to `count` containers beforehand, one after the other; how many were started. 0: only prepares (pulls
   /// the image, unpacks the code).
@@ -92,28 +94,32 @@ class Invoker final : private LeaseHome {
 
   PoolView view(std::string_view function) const;
   std::vector<std::pair<std::string, int>> warm_containers() const;
-  /// Calls being executed here now.
-  int running() const { return running_.load(std::memory_order_relaxed); }
+  /// Calls inside, waiting or executed, now.
+  int calls() const { return inside_.load(std::memory_order_relaxed); }
   /// Calls to the policy that raised.
   std::uint64_t policy_failures() const { return policy_failures_.load(std::memory_order_relaxed); }
 
  private:
-  struct Started;
-  void lease_lost(ContainerId container, int slot) noexcept override;
-  Decision decide(const Invocation& invocation, TimePoint now);
-  NodeView make_view(const Invocation& invocation, TimePoint now) const;
-  Placement place(Invocation& invocation, const Decision& decision, std::size_t first,
+  class Inside;
+  void lease_lost(ContainerId container, int slot, std::vector<Discarded> victims) noexcept override;
+  Decision decide(const Invocation& invocation);
+  NodeView make_view(const Invocation& invocation);
+  Placement place(const Invocation& invocation, const Decision& decision, std::size_t first, bool again,
                   const std::shared_ptr<Mailbox>& mailbox);
-  Result<ExecutionReport> wait(Invocation& invocation, const Ticket& ticket, ThreadMailbox& mailbox, bool& retry);
-  Progress follow(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox, Placement placement,
-                  const Decision& decision);
-  Result<ExecutionReport> execute(Invocation& invocation, Lease lease);
+  Progress follow(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox, const Decision& decision,
+                  Duration waited, Placement placement);
+  Result<ExecutionReport> execute(Invocation& invocation, Lease lease, Duration waited);
+  Result<ExecutionReport> call(Invocation& invocation, Lease lease, ExecutionReport report);
   Result<void> start(Lease& lease, Duration& init_time);
-  Result<ExecutionReport> settle(Invocation& invocation, Result<ExecutionReport> outcome);
+  void finish(Lease&& lease, const Settlement& settlement);
+  Result<ExecutionReport> report(const Invocation& invocation, Result<ExecutionReport> outcome);
   void carry_out(Effects& effects);
-  void destroy(Discarded& discarded);
   void destroy_all(std::vector<Discarded> discarded);
+  void defer(std::vector<Discarded> discarded);
+  bool discard_if_dead(Lease& lease);
+  void tick_policy();
   void refill_stock();
+  void policy_failed(const char* what);
 
   const InvokerOptions options_;
   ContainerRuntime& runtime_;
@@ -123,6 +129,7 @@ class Invoker final : private LeaseHome {
   PeerSource* const peers_;
   PeerLink* const link_;
   const std::shared_ptr<const PeerSnapshot> no_peers_;
+  const std::vector<ContainerRuntime::Served> served_;
 
   mutable std::mutex mutex_;  // guards scheduler_
   std::unique_ptr<Scheduler> scheduler_;
@@ -130,10 +137,13 @@ class Invoker final : private LeaseHome {
   std::mutex garbage_mutex_;
   std::vector<Discarded> garbage_;
   std::function<void()> wake_upkeep_;
-  std::atomic<int> running_{0};
-  std::atomic<bool> closed_{false};
+  std::mutex idle_mutex_;
+  std::condition_variable idle_;
+  std::atomic<int> inside_{0};
+  std::atomic<bool> draining_{false};
   std::atomic<std::uint64_t> policy_failures_{0};
-  std::atomic<std::int64_t> policy_logged_{0};
+  TimePoint policy_logged_{};  // guarded by policy_mutex_, as is the next
+  TimePoint policy_ticked_{};
 };
 
 }  // namespace serverledge

@@ -28,8 +28,9 @@ struct Discarded {
 class LeaseHome {
  public:
   virtual ~LeaseHome() = default;
-  /// The slot of that container was given up without a report: the container is discarded. Any thread, no lock held.
-  virtual void lease_lost(ContainerId container, int slot) noexcept = 0;
+  /// The slot of that container was given up without a report: the container is discarded, and `victims`, evicted for
+  /// it, are still to be destroyed. Any thread, no lock held.
+  virtual void lease_lost(ContainerId container, int slot, std::vector<Discarded> victims) noexcept = 0;
 };
 
 /// One slot of one container, and the only handle on it: a move-only token. `Scheduler::finish` is the only way back to
@@ -52,7 +53,7 @@ class Lease {
     return *this;
   }
   ~Lease() {
-    if (home_ != nullptr) home_->lease_lost(id_, slot_);
+    if (home_ != nullptr) home_->lease_lost(id_, slot_, std::move(victims_));
   }
 
   explicit operator bool() const { return home_ != nullptr; }

@@ -30,6 +30,7 @@ struct Arrival {
   TimePoint start_deadline = TimePoint::max();    ///< after it the call must not start
   bool asynchronous = false;
   std::size_t input_bytes = 0;
+  bool again = false;                             ///< it was placed before, in a container that had died
   std::shared_ptr<Mailbox> mailbox;               ///< told when its ticket is settled; never null
 };
 
@@ -112,6 +113,8 @@ class Scheduler {
   /// Totals with the queue, and what concerns one function.
   virtual PoolView view(std::string_view function) const = 0;
   virtual FunctionEstimate estimate(std::string_view function) const = 0;
+  /// Whether any known function is of that runtime.
+  virtual bool uses_runtime(std::string_view runtime) const = 0;
   /// Calls that wait, of all kinds.
   virtual std::size_t waiting() const = 0;
 };

@@ -15,7 +15,7 @@ struct IdleContainer {
   std::int64_t memory_mb = 0;
   TimePoint idle_since{};
   Duration init_time{0};        ///< what its start cost
-  double arrival_rate = 0;      ///< of its function, per second
+  std::uint64_t uses = 0;       ///< calls of its function that this pool has served
   double priority = 0;          ///< what `on_idle` gave it
 };
 
