@@ -198,7 +198,8 @@ TEST_CASE("A start that fails gives back exactly what it took", "[pool]") {
     CHECK(machine.view().held == Resources{});
   }
   Placement prewarm = machine->prewarm("f", machine.now, machine.effects);
-  machine->finish(std::get<Lease>(std::move(prewarm)), {.executed = false, .doomed = true}, machine.now, machine.effects);
+  machine->finish(std::get<Lease>(std::move(prewarm)), {.executed = false, .doomed = true}, machine.now,
+                  machine.effects);
   machine.sweep();
   CHECK(machine.view().held == Resources{});
   CHECK(machine->pool().size() == 0);
@@ -240,7 +241,8 @@ TEST_CASE("A container that starts during an update serves its call and then goe
   CHECK(machine->pool().size() == 0);
 }
 
-TEST_CASE("Deleting a function gives up its idle containers at once and busy ones when they are done", "[pool]") {
+TEST_CASE("Deleting a function gives up its idle containers at once and busy ones when they are done",
+          "[pool]") {
   Machine machine({1024, 2000});
   const FunctionPtr f = make_function("f");
   machine.announce(f);
@@ -321,8 +323,13 @@ TEST_CASE("Unspecialised instances are charged, used by a cold start, and evicte
 
 TEST_CASE("Greedy-dual keeps what is costly to start and often used", "[pool]") {
   GreedyDualKeepAlive policy(std::chrono::seconds(600));
-  IdleContainer cheap{.function = "cheap", .memory_mb = 128, .idle_since = at(2), .init_time = from_seconds(0.01), .uses = 10};
-  IdleContainer dear{.function = "dear", .memory_mb = 128, .idle_since = at(1), .init_time = from_seconds(2), .uses = 10};
+  IdleContainer cheap{.function = "cheap",
+                      .memory_mb = 128,
+                      .idle_since = at(2),
+                      .init_time = from_seconds(0.01),
+                      .uses = 10};
+  IdleContainer dear{
+      .function = "dear", .memory_mb = 128, .idle_since = at(1), .init_time = from_seconds(2), .uses = 10};
   CHECK(policy.on_idle(cheap) < policy.on_idle(dear));
   dear.priority = policy.on_idle(dear);
   policy.on_evicted(dear);

@@ -1,6 +1,6 @@
-// Random sequences of events are thrown at the scheduler and its pool; after each step the invariants must hold:
-// memory and cores never exceed the node's, no container has more calls than it may, each call gets exactly one
-// outcome; and when all is over nothing is held. SERVERLEDGE_SEED=<n> repeats one run.
+// Random sequences of events are thrown at the scheduler and its pool; after each step the invariants must
+// hold: memory and cores never exceed the node's, no container has more calls than it may, each call gets
+// exactly one outcome; and when all is over nothing is held. SERVERLEDGE_SEED=<n> repeats one run.
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
@@ -40,16 +40,23 @@ class RandomRun {
 
   void act() {
     switch (random_.below(14)) {
-      case 0: return change_function();
-      case 1: return tick();
-      case 2: return hang_up();
-      case 3: return prewarm();
-      case 4: return stock();
+      case 0:
+        return change_function();
+      case 1:
+        return tick();
+      case 2:
+        return hang_up();
+      case 3:
+        return prewarm();
+      case 4:
+        return stock();
       case 5:
       case 6:
       case 7:
-      case 8: return end_call();
-      default: return arrive();
+      case 8:
+        return end_call();
+      default:
+        return arrive();
     }
   }
 
@@ -105,7 +112,8 @@ class RandomRun {
     held_.push_back(std::move(lease));
   }
 
-  /// Something happens to one lease that is held: its container starts or fails, the call ends, or it is dropped.
+  /// Something happens to one lease that is held: its container starts or fails, the call ends, or it is
+  /// dropped.
   void end_call() {
     if (held_.empty()) return;
     const std::size_t index = random_.below(held_.size());
@@ -121,8 +129,8 @@ class RandomRun {
     ++outcomes_;
     if (dice == 0) return;  // lost
     const bool not_started = lease.container() == nullptr;
-    machine_->finish(std::move(lease), {.executed = !not_started, .doomed = not_started || dice < 4}, machine_.now,
-                     machine_.effects);
+    machine_->finish(std::move(lease), {.executed = !not_started, .doomed = not_started || dice < 4},
+                     machine_.now, machine_.effects);
   }
 
   void hang_up() {
@@ -138,7 +146,8 @@ class RandomRun {
     if (auto* lease = std::get_if<Lease>(&left)) return hold(std::move(*lease));
     ++outcomes_;
     // A second leave finds nothing: one outcome only.
-    REQUIRE(std::holds_alternative<std::monostate>(machine_->leave(waiting.ticket, machine_.now, machine_.effects)));
+    REQUIRE(std::holds_alternative<std::monostate>(
+        machine_->leave(waiting.ticket, machine_.now, machine_.effects)));
   }
 
   void tick() { machine_->tick(machine_.now, machine_.effects); }
@@ -216,7 +225,8 @@ class RandomRun {
   int outcomes_ = 0;
 };
 
-TEST_CASE("Whatever happens, resources are never exceeded, each call ends once, and nothing is left", "[property]") {
+TEST_CASE("Whatever happens, resources are never exceeded, each call ends once, and nothing is left",
+          "[property]") {
   const char* chosen = std::getenv("SERVERLEDGE_SEED");
   if (chosen != nullptr) {
     RandomRun(std::strtoull(chosen, nullptr, 10)).run();

@@ -95,7 +95,8 @@ TEST_CASE("Waiting calls go by class, then deadline, then arrival", "[scheduler]
   CHECK(node.next(node.collect(plain2)) == -1);
 }
 
-TEST_CASE("Asynchronous calls come after synchronous ones of their class, and take no place of theirs", "[scheduler]") {
+TEST_CASE("Asynchronous calls come after synchronous ones of their class, and take no place of theirs",
+          "[scheduler]") {
   OneContainer node(1);
   Lease running = node.occupy();
   const TicketId background = node.wait(0, TimePoint::max(), true);
@@ -154,7 +155,8 @@ TEST_CASE("A caller that hangs up leaves the queue and is never run", "[schedule
   Lease running = node.occupy();
   const TicketId gone = node.wait();
   const TicketId stays = node.wait();
-  CHECK(std::holds_alternative<std::monostate>(node.machine->leave(gone, node.machine.now, node.machine.effects)));
+  CHECK(std::holds_alternative<std::monostate>(
+      node.machine->leave(gone, node.machine.now, node.machine.effects)));
   CHECK(node.next(std::move(running)) == 1);
   node.machine.finish(node.collect(stays));
   CHECK(node.machine->waiting() == 0);
@@ -282,7 +284,8 @@ TEST_CASE("Closing refuses waiters and newcomers, and lets run what runs", "[sch
   node.machine.finish(std::move(running));
 }
 
-TEST_CASE("Choices are taken in their order, and an offload is handed out with the place to go on from", "[scheduler]") {
+TEST_CASE("Choices are taken in their order, and an offload is handed out with the place to go on from",
+          "[scheduler]") {
   OneContainer node(0);
   Arrival arrival;
   arrival.function = "f";
@@ -306,7 +309,8 @@ TEST_CASE("Estimates follow what happens", "[scheduler]") {
   for (int i = 0; i < 100; ++i) {
     node.machine.now = at(i * 0.5);
     Lease lease = node.occupy();
-    node.machine->finish(std::move(lease), {.executed = true, .duration = from_seconds(0.2), .output_bytes = 10},
+    node.machine->finish(std::move(lease),
+                         {.executed = true, .duration = from_seconds(0.2), .output_bytes = 10},
                          node.machine.now, node.machine.effects);
   }
   const FunctionEstimate estimate = node.machine->estimate("f");

@@ -18,8 +18,8 @@ class CountingMailbox final : public Mailbox {
 
 inline TimePoint at(double seconds) { return TimePoint{} + from_seconds(1000.0 + seconds); }
 
-inline FunctionPtr make_function(std::string name, std::int64_t memory_mb = 128, double cpu = 0, int concurrency = 1,
-                                 std::uint64_t revision = 1) {
+inline FunctionPtr make_function(std::string name, std::int64_t memory_mb = 128, double cpu = 0,
+                                 int concurrency = 1, std::uint64_t revision = 1) {
   Function function;
   function.name = std::move(name);
   function.runtime = "python314";
@@ -43,13 +43,16 @@ class Machine : private LeaseHome {
  public:
   explicit Machine(Resources total, std::size_t queue_capacity = 0, int max_starts = 100, double ttl = 600)
       : keep_alive_(from_seconds(ttl)),
-        scheduler_(make_scheduler({.queue_capacity = queue_capacity, .queue_timeout = std::chrono::seconds(30)},
-                                  make_container_pool({.total = total, .max_starts = max_starts}, keep_alive_, *this))) {}
+        scheduler_(make_scheduler(
+            {.queue_capacity = queue_capacity, .queue_timeout = std::chrono::seconds(30)},
+            make_container_pool({.total = total, .max_starts = max_starts}, keep_alive_, *this))) {}
 
   Scheduler& operator*() { return *scheduler_; }
   Scheduler* operator->() { return scheduler_.get(); }
 
-  void announce(const FunctionPtr& function) { scheduler_->function_changed(function->name, function, now, effects); }
+  void announce(const FunctionPtr& function) {
+    scheduler_->function_changed(function->name, function, now, effects);
+  }
 
   Placement arrive(const FunctionPtr& function, const std::shared_ptr<Mailbox>& mailbox, int qos_class = 0,
                    TimePoint start_deadline = TimePoint::max(), bool asynchronous = false) {
@@ -61,7 +64,9 @@ class Machine : private LeaseHome {
     arrival.mailbox = mailbox;
     return scheduler_->arrive(arrival, Decision(RunHere{}, WaitHere{}), 0, now, effects);
   }
-  Placement arrive(const FunctionPtr& function) { return arrive(function, std::make_shared<CountingMailbox>()); }
+  Placement arrive(const FunctionPtr& function) {
+    return arrive(function, std::make_shared<CountingMailbox>());
+  }
 
   /// Starts a cold lease as a rim does: victims first.
   void start(Lease& lease) {

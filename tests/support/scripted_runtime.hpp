@@ -12,7 +12,8 @@
 
 namespace serverledge::testing {
 
-/// A runtime whose containers do what the test says: a double for faults and time, never for isolation. Thread-safe.
+/// A runtime whose containers do what the test says: a double for faults and time, never for isolation.
+/// Thread-safe.
 class ScriptedRuntime final : public ContainerRuntime {
  public:
   /// What a call does; the default echoes the params.
@@ -49,7 +50,9 @@ class ScriptedRuntime final : public ContainerRuntime {
  private:
   class Scripted final : public Container {
    public:
-    Scripted(ScriptedRuntime& home, Function function) : home_(home), function_(std::move(function)) { ++home_.living; }
+    Scripted(ScriptedRuntime& home, Function function) : home_(home), function_(std::move(function)) {
+      ++home_.living;
+    }
     ~Scripted() override { destroy(); }
     Reply invoke(const Call& call) override {
       const int inside = ++inside_;

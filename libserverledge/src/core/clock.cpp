@@ -67,7 +67,8 @@ std::uint64_t entropy() {
   thread_local std::array<std::uint64_t, 32> pool;
   thread_local std::size_t left = 0;
   if (left == 0) {
-    if (getentropy(pool.data(), sizeof pool) != 0) throw std::runtime_error("the kernel gives no random numbers");
+    if (getentropy(pool.data(), sizeof pool) != 0)
+      throw std::runtime_error("the kernel gives no random numbers");
     left = pool.size();
   }
   return std::exchange(pool[--left], 0);

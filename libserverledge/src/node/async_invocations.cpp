@@ -59,7 +59,8 @@ Result<std::string> AsyncInvocations::accept(Invocation invocation) {
     const std::scoped_lock lock(mutex_);
     if (closed_) return Unexpected(ErrorCode::kCancelled, "the node is stopping", "closed");
     if (unfinished_ >= capacity_) {
-      return Unexpected(ErrorCode::kNoResources, "too many asynchronous calls are waiting (async.capacity)", "async");
+      return Unexpected(ErrorCode::kNoResources, "too many asynchronous calls are waiting (async.capacity)",
+                        "async");
     }
     ++unfinished_;
   }
@@ -78,7 +79,8 @@ void AsyncInvocations::push(std::shared_ptr<Job> job, bool first) {
   } else {
     ready_.push_back(std::move(job));
   }
-  if (ready_.size() > idle_workers_ && workers_.size() < max_workers_) workers_.emplace_back([this] { work(); });
+  if (ready_.size() > idle_workers_ && workers_.size() < max_workers_)
+    workers_.emplace_back([this] { work(); });
   changed_.notify_one();
 }
 

@@ -14,8 +14,8 @@
 
 namespace serverledge {
 
-/// Runs asynchronous calls and publishes their answers. One that waits for resources holds no thread: it is parked until
-/// the scheduler posts its mailbox. Thread-safe.
+/// Runs asynchronous calls and publishes their answers. One that waits for resources holds no thread: it is
+/// parked until the scheduler posts its mailbox. Thread-safe.
 class AsyncInvocations {
  public:
   /// `capacity` calls may be accepted and unfinished; at most `workers` threads run them, started on demand.
@@ -24,11 +24,13 @@ class AsyncInvocations {
   AsyncInvocations(const AsyncInvocations&) = delete;
   AsyncInvocations& operator=(const AsyncInvocations&) = delete;
 
-  /// Takes the call; its id, under which the answer will be published. kNoResources when full, kCancelled when stopped.
+  /// Takes the call; its id, under which the answer will be published. kNoResources when full, kCancelled
+  /// when stopped.
   Result<std::string> accept(Invocation invocation);
   /// Accepts no more; what was accepted goes on.
   void close();
-  /// Waits until everything accepted has been published; the invoker must be able to end it (see Invoker::kill).
+  /// Waits until everything accepted has been published; the invoker must be able to end it (see
+  /// Invoker::kill).
   void join();
 
  private:

@@ -71,7 +71,8 @@ class LocalPool final : public ContainerPool {
         if (current(**it, *function)) return leased(**it, mine);
       }
     }
-    if (function->max_concurrency > 1 && starting_slots(function->name) > 0) return {Acquired::Kind::kJoin, {}};
+    if (function->max_concurrency > 1 && starting_slots(function->name) > 0)
+      return {Acquired::Kind::kJoin, {}};
     if (!cores_free) return {Acquired::Kind::kNoCores, {}};
     return start_new(function, mine, promised, true, now);
   }
@@ -137,7 +138,8 @@ class LocalPool final : public ContainerPool {
     return discarded;
   }
 
-  std::vector<Discarded> retire(std::string_view function, const FunctionPtr& keep, TimePoint /*now*/) override {
+  std::vector<Discarded> retire(std::string_view function, const FunctionPtr& keep,
+                                TimePoint /*now*/) override {
     std::vector<Discarded> discarded;
     for (auto& [id, instance] : instances_) {
       if (!instance.function || instance.function->name != function) continue;
@@ -228,7 +230,8 @@ class LocalPool final : public ContainerPool {
     idle.memory_mb = instance.memory_mb;
     idle.idle_since = instance.idle_since;
     idle.init_time = instance.init_time;
-    if (const auto mine = functions_.find(idle.function); mine != functions_.end()) idle.uses = mine->second.uses;
+    if (const auto mine = functions_.find(idle.function); mine != functions_.end())
+      idle.uses = mine->second.uses;
     idle.priority = instance.priority;
     return idle;
   }
@@ -260,7 +263,8 @@ class LocalPool final : public ContainerPool {
     const std::int64_t stock_mb = stock_memory(function->runtime);
     const std::int64_t needed = function->memory_mb - stock_mb;
     const std::int64_t free_mb = options_.total.memory_mb - held_.memory_mb - promised.memory_mb;
-    if (to_millicores(function->cpu_demand) + promised.millicores > options_.total.millicores - busy_.millicores) {
+    if (to_millicores(function->cpu_demand) + promised.millicores >
+        options_.total.millicores - busy_.millicores) {
       return {Acquired::Kind::kNoCores, {}};
     }
     std::vector<Instance*> chosen;
@@ -271,7 +275,8 @@ class LocalPool final : public ContainerPool {
     return reserve(function, mine, chosen);
   }
 
-  /// Memory of the unspecialised instance that a start of this runtime would take over; 0 if none stands ready.
+  /// Memory of the unspecialised instance that a start of this runtime would take over; 0 if none stands
+  /// ready.
   std::int64_t stock_memory(std::string_view runtime) const {
     const Instance* ready = find_stock(runtime);
     return ready == nullptr ? 0 : ready->memory_mb;
@@ -279,13 +284,14 @@ class LocalPool final : public ContainerPool {
 
   const Instance* find_stock(std::string_view runtime) const {
     for (const auto& [id, instance] : instances_) {
-      if (instance.stock_ready && instance.state == State::kStock && instance.stock_runtime == runtime) return &instance;
+      if (instance.stock_ready && instance.state == State::kStock && instance.stock_runtime == runtime)
+        return &instance;
     }
     return nullptr;
   }
 
-  /// Unspecialised instances of other runtimes first, then idle containers by the keep-alive policy, until `missing`
-  /// MB are found; false, choosing none, if all of them are not enough.
+  /// Unspecialised instances of other runtimes first, then idle containers by the keep-alive policy, until
+  /// `missing` MB are found; false, choosing none, if all of them are not enough.
   bool choose_victims(std::int64_t missing, const Function& starter, std::vector<Instance*>& chosen) {
     const Instance* own_stock = find_stock(starter.runtime);
     for (auto& [id, instance] : instances_) {
@@ -394,7 +400,8 @@ class LocalPool final : public ContainerPool {
   }
 
   Discarded discard(Instance& instance, const char* reason) {
-    Discarded given_up{instance.id, instance.function, std::move(instance.container), instance.stock_runtime, reason};
+    Discarded given_up{instance.id, instance.function, std::move(instance.container), instance.stock_runtime,
+                       reason};
     if (instance.state != State::kStock) {
       FunctionPool& mine = functions_[instance.function->name];
       const bool was_idle = evictable_.erase(&instance) > 0;

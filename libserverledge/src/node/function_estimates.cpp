@@ -12,8 +12,9 @@ void blend(double& average, double sample, bool first) {
 }
 
 void blend(Duration& average, Duration sample, bool first) {
-  average = first ? sample : average + Duration(static_cast<Duration::rep>(
-                                           kWeight * static_cast<double>((sample - average).count())));
+  average = first ? sample
+                  : average + Duration(static_cast<Duration::rep>(
+                                  kWeight * static_cast<double>((sample - average).count())));
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ Error unsettled(const Invocation& invocation, TimePoint now) {
   }
   const bool qos = invocation.start_deadline() <= now;
   return {ErrorCode::kNoResources,
-          qos ? "QoSMaxRespT has passed before the call could start" : "no resources within scheduler.queue.timeout",
+          qos ? "QoSMaxRespT has passed before the call could start"
+              : "no resources within scheduler.queue.timeout",
           qos ? "deadline" : "queue_timeout"};
 }
 
@@ -74,7 +75,8 @@ Result<ExecutionReport> Invoker::invoke(Invocation& invocation) {
 Invoker::Progress Invoker::begin(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox) {
   const Inside inside(*this);
   const Decision decision = decide(invocation);
-  return follow(invocation, mailbox, decision, Duration::zero(), place(invocation, decision, 0, false, mailbox));
+  return follow(invocation, mailbox, decision, Duration::zero(),
+                place(invocation, decision, 0, false, mailbox));
 }
 
 Invoker::Progress Invoker::resume(Invocation& invocation, const Ticket& ticket,
@@ -126,16 +128,17 @@ NodeView Invoker::make_view(const Invocation& invocation) {
   view.peers = peers_ != nullptr ? peers_->peers() : no_peers_;
   view.architecture = options_.architecture;
   const auto& archs = function.supported_archs;
-  view.runnable_here = (archs.empty() || std::ranges::find(archs, options_.architecture) != archs.end()) &&
-                       std::ranges::any_of(served_, [&](const auto& row) { return row.runtime == function.runtime; });
+  view.runnable_here =
+      (archs.empty() || std::ranges::find(archs, options_.architecture) != archs.end()) &&
+      std::ranges::any_of(served_, [&](const auto& row) { return row.runtime == function.runtime; });
   const std::scoped_lock lock(mutex_);
   view.pool = scheduler_->view(function.name);
   view.function = scheduler_->estimate(function.name);
   return view;
 }
 
-Placement Invoker::place(const Invocation& invocation, const Decision& decision, std::size_t first, bool again,
-                         const std::shared_ptr<Mailbox>& mailbox) {
+Placement Invoker::place(const Invocation& invocation, const Decision& decision, std::size_t first,
+                         bool again, const std::shared_ptr<Mailbox>& mailbox) {
   Arrival arrival;
   arrival.function = invocation.function->name;
   arrival.qos_class = invocation.qos_class;
@@ -174,8 +177,9 @@ Invoker::Progress Invoker::follow(Invocation& invocation, const std::shared_ptr<
     const Duration rest = invocation.max_response_time > Duration::zero()
                               ? invocation.start_deadline() - clock_.now()
                               : options_.queue_timeout;
-    const Duration timeout = invocation.function->timeout_sec ? from_seconds(*invocation.function->timeout_sec)
-                                                              : options_.default_timeout;
+    const Duration timeout = invocation.function->timeout_sec
+                                 ? from_seconds(*invocation.function->timeout_sec)
+                                 : options_.default_timeout;
     const TimePoint deadline =
         later(clock_.now(), rest + options_.start_timeout + timeout + std::chrono::seconds(1));
     Result<ExecutionReport> answer = link_->forward(invocation, offload.peer, deadline);
@@ -256,7 +260,8 @@ Result<void> Invoker::start(Lease& lease, Duration& init_time) {
   return {};
 }
 
-/// What the call itself has doomed is destroyed here and now, so that its memory is free when the caller has the answer.
+/// What the call itself has doomed is destroyed here and now, so that its memory is free when the caller has
+/// the answer.
 void Invoker::finish(Lease&& lease, const Settlement& settlement) {
   Effects effects;
   {
@@ -308,7 +313,8 @@ Result<int> Invoker::prewarm(const FunctionPtr& function, int count, bool force_
     if (lease == nullptr) {
       const auto* rejected = std::get_if<Rejected>(&placement);
       // No room for more is no error: the answer says how many there are.
-      if (rejected != nullptr && rejected->error.code != ErrorCode::kNoResources) return Unexpected(rejected->error);
+      if (rejected != nullptr && rejected->error.code != ErrorCode::kNoResources)
+        return Unexpected(rejected->error);
       break;
     }
     Duration init_time{0};
@@ -378,7 +384,8 @@ void Invoker::refill_stock() {
     std::optional<ContainerId> charged;
     {
       const std::scoped_lock lock(mutex_);
-      if (!scheduler_->uses_runtime(plan.runtime) || scheduler_->pool().stock(plan.runtime) >= plan.target) continue;
+      if (!scheduler_->uses_runtime(plan.runtime) || scheduler_->pool().stock(plan.runtime) >= plan.target)
+        continue;
       charged = scheduler_->pool().reserve_stock(plan);
     }
     if (!charged) continue;

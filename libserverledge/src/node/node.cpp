@@ -54,7 +54,8 @@ std::unique_ptr<Scheduler> make_local_scheduler(const NodeOptions& options, Keep
                                                 LeaseHome& home) {
   return make_scheduler(
       {.queue_capacity = options.queue_capacity, .queue_timeout = options.invoker.queue_timeout},
-      make_container_pool({.total = options.total, .max_starts = options.container_starts}, keep_alive, home));
+      make_container_pool({.total = options.total, .max_starts = options.container_starts}, keep_alive,
+                          home));
 }
 
 }  // namespace

@@ -30,22 +30,29 @@ struct Waiter {
   Rank rank;
   TimePoint deadline{};
   WaitsFor waits_for = WaitsFor::kResources;
-  Resources promised;   // what its start will need, if it waits for one
+  Resources promised;  // what its start will need, if it waits for one
   bool settled = false;
-  Lease lease;          // set when placed
-  Error refusal;        // set when settled without a lease
+  Lease lease;    // set when placed
+  Error refusal;  // set when settled without a lease
 };
 
 class LocalScheduler final : public Scheduler {
  public:
   LocalScheduler(const SchedulerOptions& options, std::unique_ptr<ContainerPool> pool)
       : options_(options), pool_(std::move(pool)) {}
+  LocalScheduler(const LocalScheduler&) = delete;
+  LocalScheduler& operator=(const LocalScheduler&) = delete;
+  ~LocalScheduler() override {
+    // Leases that nobody came for end with their pool.
+    for (auto& [id, waiter] : waiters_) waiter.lease.surrender();
+  }
 
   Placement arrive(const Arrival& arrival, const Decision& decision, std::size_t first, TimePoint now,
                    Effects& /*effects*/) override {
     if (closed_) return refused(ErrorCode::kCancelled, "the node is stopping", "closed");
     if (arrival.start_deadline <= now) {
-      return refused(ErrorCode::kNoResources, "QoSMaxRespT has passed before the call could start", "deadline");
+      return refused(ErrorCode::kNoResources, "QoSMaxRespT has passed before the call could start",
+                     "deadline");
     }
     const auto current = functions_.find(arrival.function);
     if (current == functions_.end()) return refused(ErrorCode::kNotFound, "Function unknown", "unknown");
@@ -78,7 +85,8 @@ class LocalScheduler final : public Scheduler {
     if (!waiter.lease) return Rejected{std::move(waiter.refusal)};
     if (waiter.arrival.start_deadline <= now) {
       finish(std::move(waiter.lease), {.executed = false}, now, effects);
-      return refused(ErrorCode::kNoResources, "QoSMaxRespT has passed before the call could start", "deadline");
+      return refused(ErrorCode::kNoResources, "QoSMaxRespT has passed before the call could start",
+                     "deadline");
     }
     return std::move(waiter.lease);
   }
@@ -92,7 +100,8 @@ class LocalScheduler final : public Scheduler {
 
   void finish(Lease&& lease, const Settlement& settlement, TimePoint now, Effects& effects) override {
     if (settlement.executed) {
-      estimates_.completed(lease.function()->name, settlement.duration, lease.cold(), settlement.output_bytes);
+      estimates_.completed(lease.function()->name, settlement.duration, lease.cold(),
+                           settlement.output_bytes);
     }
     take(lease.take_victims(), effects);
     take(pool_->release(std::move(lease), settlement.doomed, now), effects);
@@ -139,10 +148,11 @@ class LocalScheduler final : public Scheduler {
     for (const TicketId id : late) {
       Waiter& waiter = waiters_.at(id);
       const bool qos = waiter.arrival.start_deadline <= now;
-      settle(waiter, {ErrorCode::kNoResources,
-                      qos ? "QoSMaxRespT has passed before the call could start"
-                          : "no resources within scheduler.queue.timeout",
-                      qos ? "deadline" : "queue_timeout"},
+      settle(waiter,
+             {ErrorCode::kNoResources,
+              qos ? "QoSMaxRespT has passed before the call could start"
+                  : "no resources within scheduler.queue.timeout",
+              qos ? "deadline" : "queue_timeout"},
              effects);
     }
     take(pool_->expire(now), effects);
@@ -171,7 +181,8 @@ class LocalScheduler final : public Scheduler {
   FunctionEstimate estimate(std::string_view function) const override { return estimates_.of(function); }
 
   bool uses_runtime(std::string_view runtime) const override {
-    return std::ranges::any_of(functions_, [&](const auto& entry) { return entry.second->runtime == runtime; });
+    return std::ranges::any_of(functions_,
+                               [&](const auto& entry) { return entry.second->runtime == runtime; });
   }
 
   std::size_t waiting() const override {
@@ -189,12 +200,14 @@ class LocalScheduler final : public Scheduler {
 
   static Rejected refusal_of(Acquired::Kind kind) {
     switch (kind) {
-      case Acquired::Kind::kNoCores: return refused(ErrorCode::kNoResources, "all cores are busy", "cores");
+      case Acquired::Kind::kNoCores:
+        return refused(ErrorCode::kNoResources, "all cores are busy", "cores");
       case Acquired::Kind::kStartLimit:
       case Acquired::Kind::kJoin:
         return refused(ErrorCode::kNoResources, "too many containers are starting", "starts");
       case Acquired::Kind::kNoMemory:
-      case Acquired::Kind::kLease: break;
+      case Acquired::Kind::kLease:
+        break;
     }
     return refused(ErrorCode::kNoResources, "not enough memory", "memory");
   }
@@ -204,18 +217,19 @@ class LocalScheduler final : public Scheduler {
   }
 
   Placement run_here(const Arrival& arrival, const FunctionPtr& function, TimePoint now) {
-    const auto queue = queues_.find(arrival.function);
-    const bool overtakes = queue == queues_.end() || queue->second.empty() ||
-                           rank_of(arrival, last_ticket_ + 1) < *queue->second.begin();
-    if (!overtakes) return wait_behind_start(arrival, function, now);
+    // Nobody is overtaken: whoever waits was offered everything that is free when it became so.
     Acquired acquired = pool_->acquire(function, promised_, now);
     switch (acquired.kind) {
-      case Acquired::Kind::kLease: return std::move(acquired.lease);
-      case Acquired::Kind::kJoin: return wait_behind_start(arrival, function, now);
+      case Acquired::Kind::kLease:
+        return std::move(acquired.lease);
+      case Acquired::Kind::kJoin:
+        return wait_behind_start(arrival, function, now);
       case Acquired::Kind::kStartLimit:
-        return enqueue(arrival, WaitsFor::kStart, {function->memory_mb, to_millicores(function->cpu_demand)}, now);
+        return enqueue(arrival, WaitsFor::kStart, {function->memory_mb, to_millicores(function->cpu_demand)},
+                       now);
       case Acquired::Kind::kNoMemory:
-      case Acquired::Kind::kNoCores: break;
+      case Acquired::Kind::kNoCores:
+        break;
     }
     return refusal_of(acquired.kind);
   }
@@ -283,8 +297,8 @@ class LocalScheduler final : public Scheduler {
     for (const Rank& rank : waiting) settle(waiters_.at(rank.ticket), refusal, effects);
   }
 
-  /// Places every waiter that fits now: functions in the order of their first waiters; one whose first does not fit is
-  /// skipped.
+  /// Places every waiter that fits now: functions in the order of their first waiters; one whose first does
+  /// not fit is skipped.
   void dispatch(TimePoint now, Effects& effects) {
     if (queues_.empty() || closed_) return;
     std::set<std::pair<Rank, std::string>> heads;
@@ -292,19 +306,22 @@ class LocalScheduler final : public Scheduler {
     while (!heads.empty()) {
       const auto [rank, name] = std::move(heads.extract(heads.begin()).value());
       if (!place_waiter(waiters_.at(rank.ticket), now, effects)) continue;
-      if (const auto queue = queues_.find(name); queue != queues_.end()) heads.emplace(*queue->second.begin(), name);
+      if (const auto queue = queues_.find(name); queue != queues_.end())
+        heads.emplace(*queue->second.begin(), name);
     }
   }
 
   bool place_waiter(Waiter& waiter, TimePoint now, Effects& effects) {
     if (waiter.deadline <= now) {
-      settle(waiter, {ErrorCode::kNoResources, "the wait for resources took too long",
-                      waiter.arrival.start_deadline <= now ? "deadline" : "queue_timeout"},
+      settle(waiter,
+             {ErrorCode::kNoResources, "the wait for resources took too long",
+              waiter.arrival.start_deadline <= now ? "deadline" : "queue_timeout"},
              effects);
       return true;
     }
     // What it was promised itself must not stand in its own way.
-    Acquired acquired = pool_->acquire(functions_.find(waiter.function)->second, promised_ - waiter.promised, now);
+    Acquired acquired =
+        pool_->acquire(functions_.find(waiter.function)->second, promised_ - waiter.promised, now);
     if (acquired.kind != Acquired::Kind::kLease) return false;
     unqueue(waiter);
     waiter.settled = true;
@@ -331,7 +348,8 @@ class LocalScheduler final : public Scheduler {
 
 }  // namespace
 
-std::unique_ptr<Scheduler> make_scheduler(const SchedulerOptions& options, std::unique_ptr<ContainerPool> pool) {
+std::unique_ptr<Scheduler> make_scheduler(const SchedulerOptions& options,
+                                          std::unique_ptr<ContainerPool> pool) {
   return std::make_unique<LocalScheduler>(options, std::move(pool));
 }
 

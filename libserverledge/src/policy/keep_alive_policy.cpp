@@ -6,7 +6,9 @@ namespace serverledge {
 
 double TtlKeepAlive::on_idle(const IdleContainer& /*container*/) { return 0; }
 
-TimePoint TtlKeepAlive::expires(const IdleContainer& container) const { return later(container.idle_since, ttl_); }
+TimePoint TtlKeepAlive::expires(const IdleContainer& container) const {
+  return later(container.idle_since, ttl_);
+}
 
 double GreedyDualKeepAlive::on_idle(const IdleContainer& container) {
   // A start is never free: without this floor functions of unknown cost would all look alike.

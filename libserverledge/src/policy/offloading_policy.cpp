@@ -27,7 +27,8 @@ constexpr std::array<std::pair<std::string_view, Factory>, 2> kPolicies{{
 
 }  // namespace
 
-std::unique_ptr<OffloadingPolicy> make_offloading_policy(std::string_view name, const PolicyContext& context) {
+std::unique_ptr<OffloadingPolicy> make_offloading_policy(std::string_view name,
+                                                         const PolicyContext& context) {
   for (const auto& [known, factory] : kPolicies) {
     if (known == name) return factory(context);
   }

@@ -16,39 +16,40 @@ namespace serverledge {
 
 /// One call into a container.
 struct Call {
-  std::string_view id;       ///< request id, for the function's context
-  std::string_view params;   ///< one JSON object
+  std::string_view id;      ///< request id, for the function's context
+  std::string_view params;  ///< one JSON object
   bool return_output = false;
   TimePoint deadline = TimePoint::max();
   std::string_view traceparent;
-  int slot = 0;              ///< which of the container's MaxConcurrency slots the caller holds, from 0
+  int slot = 0;  ///< which of the container's MaxConcurrency slots the caller holds, from 0
 };
 
 /// What a call gave.
 struct Reply {
-  std::string result;              ///< JSON text (any UTF-8 string from a custom image)
+  std::string result;  ///< JSON text (any UTF-8 string from a custom image)
   std::optional<Failure> failure;
-  std::string output;              ///< captured output, when asked for
-  bool doomed = false;             ///< the container must not be used again (timeout, death, protocol, limit)
+  std::string output;   ///< captured output, when asked for
+  bool doomed = false;  ///< the container must not be used again (timeout, death, protocol, limit)
 };
 
 /// A running instance of one function.
-/// Thread-safe in this sense: `invoke` may run from up to MaxConcurrency threads at once, each with a slot of its own;
-/// `destroy` may be called once from any thread, also while calls run (which then return a failure).
+/// Thread-safe in this sense: `invoke` may run from up to MaxConcurrency threads at once, each with a slot of
+/// its own; `destroy` may be called once from any thread, also while calls run (which then return a failure).
 class Container {
  public:
   virtual ~Container() = default;
-  /// Runs the function once and waits for its answer, until `call.deadline` at most. Never throws; what fails is in
-  /// the reply.
+  /// Runs the function once and waits for its answer, until `call.deadline` at most. Never throws; what fails
+  /// is in the reply.
   virtual Reply invoke(const Call& call) = 0;
-  /// Kills the container and gives back all it held; returns when that is done. Idempotent; the destructor calls it.
+  /// Kills the container and gives back all it held; returns when that is done. Idempotent; the destructor
+  /// calls it.
   virtual void destroy() noexcept = 0;
   /// Whether it is known to have died while idle. Cheap: no system call is owed.
   virtual bool alive() const noexcept { return true; }
 };
 
-/// Unspecialised instances that a runtime keeps started so that a cold start of a language that cannot fork is short.
-/// The container pool charges them and evicts them first.
+/// Unspecialised instances that a runtime keeps started so that a cold start of a language that cannot fork
+/// is short. The container pool charges them and evicts them first.
 struct StockPlan {
   std::string runtime;         ///< canonical runtime they serve
   std::int64_t memory_mb = 0;  ///< charge of one
@@ -60,14 +61,16 @@ class ContainerRuntime {
  public:
   virtual ~ContainerRuntime() = default;
 
-  /// Starts a container for the function and returns when it is ready for calls; kFunctionFailed with the import error
-  /// in `Error::detail` if the code does not load; kDeadline, kUnavailable, kNoResources otherwise.
+  /// Starts a container for the function and returns when it is ready for calls; kFunctionFailed with the
+  /// import error in `Error::detail` if the code does not load; kDeadline, kUnavailable, kNoResources
+  /// otherwise.
   virtual Result<std::unique_ptr<Container>> create(const Function& function, TimePoint deadline) = 0;
 
   /// Does beforehand what a start would need (unpack code, pull the image) and starts nothing.
   virtual Result<void> prepare(const Function& function, bool force_pull, TimePoint deadline) = 0;
 
-  /// Canonical names of the runtimes that it serves here, each with what serves it ("python314", "CPython 3.11.2").
+  /// Canonical names of the runtimes that it serves here, each with what serves it ("python314",
+  /// "CPython 3.11.2").
   struct Served {
     std::string runtime;
     std::string description;
@@ -105,12 +108,12 @@ class CodeArchive {
  public:
   virtual ~CodeArchive() = default;
   struct Checked {
-    std::string digest;           ///< SHA-256 of the bytes, lower-case hex
+    std::string digest;  ///< SHA-256 of the bytes, lower-case hex
     std::uint64_t packed_bytes = 0;
     std::uint64_t unpacked_bytes = 0;
   };
-  /// Whether the bytes are a readable archive (tar, plain or gzip) or a single file, within the limits, with the
-  /// module of `function.handler` inside (kInvalid naming what is missing, kTooLarge naming the limit).
+  /// Whether the bytes are a readable archive (tar, plain or gzip) or a single file, within the limits, with
+  /// the module of `function.handler` inside (kInvalid naming what is missing, kTooLarge naming the limit).
   virtual Result<Checked> check(const Function& function, std::string_view bytes) = 0;
   /// Unpacks the bytes under their digest, once; the folder of that digest. kDiskFull if there is no space.
   virtual Result<std::string> unpack(const Function& function, std::string_view bytes) = 0;

@@ -15,18 +15,19 @@ namespace serverledge {
 class CodeSource {
  public:
   virtual ~CodeSource() = default;
-  /// The code as it was sent (tar, tar.gz or a single file). May ask the store: kUnavailable when that is away.
+  /// The code as it was sent (tar, tar.gz or a single file). May ask the store: kUnavailable when that is
+  /// away.
   virtual Result<std::string> code(const Function& function) = 0;
 };
 
-/// The functions of this node, or of the whole cluster. Thread-safe. `find` of a known name touches neither disk nor
-/// network.
+/// The functions of this node, or of the whole cluster. Thread-safe. `find` of a known name touches neither
+/// disk nor network.
 class FunctionRegistry : public CodeSource {
  public:
   /// The record of that name; kNotFound, or kUnavailable if it is unknown here and the store cannot be asked.
   virtual Result<FunctionPtr> find(std::string_view name) = 0;
-  /// Stores a new function with its code and returns it with its revision; kExists if the name is taken: of many
-  /// concurrent creates exactly one succeeds. Durable when it returns.
+  /// Stores a new function with its code and returns it with its revision; kExists if the name is taken: of
+  /// many concurrent creates exactly one succeeds. Durable when it returns.
   virtual Result<FunctionPtr> create(Function function, std::string_view code) = 0;
   /// Stores the function, whether or not it was there.
   virtual Result<FunctionPtr> update(Function function, std::string_view code) = 0;
@@ -35,8 +36,8 @@ class FunctionRegistry : public CodeSource {
   /// Every record, ordered by name.
   virtual std::vector<FunctionPtr> list() = 0;
 
-  /// Called after every change, in order, with the new record, or null and the name when it was removed. Not under a
-  /// lock of the registry. Set before the first change; the listener must outlive the registry's use.
+  /// Called after every change, in order, with the new record, or null and the name when it was removed. Not
+  /// under a lock of the registry. Set before the first change; the listener must outlive the registry's use.
   using Listener = std::function<void(const std::string& name, const FunctionPtr& current)>;
   virtual void on_change(Listener listener) = 0;
 };

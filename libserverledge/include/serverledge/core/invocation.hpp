@@ -18,7 +18,7 @@ struct Invocation {
   Invocation(Invocation&&) noexcept = default;
   Invocation& operator=(Invocation&&) noexcept = default;
 
-  std::string id;                 ///< request id, unique for ever: "<function>-<32 hex digits>"
+  std::string id;  ///< request id, unique for ever: "<function>-<32 hex digits>"
   FunctionPtr function;
   std::string body;               ///< what the request was read into
   std::size_t params_begin = 0;   ///< the params' place in `body`
@@ -28,13 +28,14 @@ struct Invocation {
   bool can_offload = true;
   bool asynchronous = false;
   bool return_output = false;
-  std::string traceparent;        ///< W3C trace context of the caller; may be empty
+  std::string traceparent;  ///< W3C trace context of the caller; may be empty
   TimePoint arrival{};
-  std::stop_token caller_gone;    ///< fires when the caller hung up
+  std::stop_token caller_gone;  ///< fires when the caller hung up
 
   /// The params as one JSON object, unchanged bytes of the request.
   std::string_view params() const {
-    return params_size == 0 ? std::string_view("{}") : std::string_view(body).substr(params_begin, params_size);
+    return params_size == 0 ? std::string_view("{}")
+                            : std::string_view(body).substr(params_begin, params_size);
   }
   /// Latest moment at which the execution may still start: never if no QoSMaxRespT was given.
   TimePoint start_deadline() const {
@@ -72,8 +73,8 @@ struct ExecutionReport {
   std::string node;                ///< node key where it ran
 };
 
-/// The response object of the contract (`Success`, `Result`, times in seconds, `Error` if it failed), without newline:
-/// what `/invoke` and `/poll` answer, and what offloads relay.
+/// The response object of the contract (`Success`, `Result`, times in seconds, `Error` if it failed), without
+/// newline: what `/invoke` and `/poll` answer, and what offloads relay.
 std::string to_json(const ExecutionReport& report);
 /// Reads a response object back, also one of the Go implementation. kInvalid if it is none.
 Result<ExecutionReport> report_from_json(std::string_view json);

@@ -7,8 +7,8 @@
 
 namespace serverledge {
 
-/// Where a waiting call is told that something has happened to its ticket. Thread-safe. `post` only wakes: it runs
-/// nothing of the woken call, and may be called more than once.
+/// Where a waiting call is told that something has happened to its ticket. Thread-safe. `post` only wakes: it
+/// runs nothing of the woken call, and may be called more than once.
 class Mailbox {
  public:
   virtual ~Mailbox() = default;

@@ -13,8 +13,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 /// A named value of a log line.
 using LogField = std::pair<std::string_view, std::string_view>;
 
-/// Told of what happens. Every method does nothing by default: override what interests. Thread-safe; never called under
-/// a lock of the node; must not block or throw. Never given params or results to keep.
+/// Told of what happens. Every method does nothing by default: override what interests. Thread-safe; never
+/// called under a lock of the node; must not block or throw. Never given params or results to keep.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -24,7 +24,8 @@ class Observer {
   virtual void container_started(const Function& /*function*/, Duration /*init_time*/) {}
   virtual void container_failed(const Function& /*function*/, const Error& /*error*/) {}
   virtual void container_gone(const Function& /*function*/, std::string_view /*reason*/) {}
-  virtual void log(LogLevel /*level*/, std::string_view /*event*/, std::initializer_list<LogField> /*fields*/) {}
+  virtual void log(LogLevel /*level*/, std::string_view /*event*/,
+                   std::initializer_list<LogField> /*fields*/) {}
 };
 
 }  // namespace serverledge

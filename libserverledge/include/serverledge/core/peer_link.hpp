@@ -9,11 +9,11 @@ namespace serverledge {
 
 /// Another node, as a place to offload to.
 struct Peer {
-  std::string key;    ///< node key
+  std::string key;  ///< node key
   std::string area;
-  std::string host;   ///< address or name
-  int port = 0;       ///< of its HTTP API
-  std::string arch;   ///< "amd64" or "arm64"
+  std::string host;  ///< address or name
+  int port = 0;      ///< of its HTTP API
+  std::string arch;  ///< "amd64" or "arm64"
   bool operator==(const Peer&) const = default;
 };
 
@@ -21,9 +21,10 @@ struct Peer {
 class PeerLink {
  public:
   virtual ~PeerLink() = default;
-  /// Forwards and waits until `deadline`. Errors: kNoResources or kNotFound (the peer refused) and kUnavailable
-  /// (not sent): it did not start there; kUnknownOutcome: it may have run.
-  virtual Result<ExecutionReport> forward(const Invocation& invocation, const Peer& peer, TimePoint deadline) = 0;
+  /// Forwards and waits until `deadline`. Errors: kNoResources or kNotFound (the peer refused) and
+  /// kUnavailable (not sent): it did not start there; kUnknownOutcome: it may have run.
+  virtual Result<ExecutionReport> forward(const Invocation& invocation, const Peer& peer,
+                                          TimePoint deadline) = 0;
 };
 
 }  // namespace serverledge

@@ -23,7 +23,9 @@ struct Resources {
   friend Resources operator-(Resources a, const Resources& b) { return a -= b; }
   bool operator==(const Resources&) const = default;
   /// Whether this much fits into `room`, in both dimensions.
-  bool fits(const Resources& room) const { return memory_mb <= room.memory_mb && millicores <= room.millicores; }
+  bool fits(const Resources& room) const {
+    return memory_mb <= room.memory_mb && millicores <= room.millicores;
+  }
   double cores() const { return static_cast<double>(millicores) / 1000.0; }
 };
 

@@ -9,20 +9,20 @@ namespace serverledge {
 
 /// What went wrong, coarsely: callers switch on it, and one table (`http_status`) maps it to HTTP.
 enum class ErrorCode {
-  kInvalid,           ///< the caller's input is wrong; the message names the field and what is expected
-  kTooLarge,          ///< input over a limit
-  kNotFound,          ///< no such function, request, key
-  kExists,            ///< create of something that is there
-  kUnprocessable,     ///< well-formed, but this node can never do it (memory limit)
-  kNoResources,       ///< overload: no memory, cores, place in the queue; try later
-  kDeadline,          ///< a wait or a call ran out of time
-  kCancelled,         ///< the caller went away, or the node shuts down
-  kFunctionFailed,    ///< the function itself failed; see `Failure`
-  kUnavailable,       ///< a part that we need is away (store, engine, peer)
-  kDiskFull,          ///< the store or a folder has no space left
-  kUnsupported,       ///< the machine lacks a feature or right that this needs
-  kUnknownOutcome,    ///< a forwarded call may or may not have run
-  kInternal,          ///< a defect of ours
+  kInvalid,         ///< the caller's input is wrong; the message names the field and what is expected
+  kTooLarge,        ///< input over a limit
+  kNotFound,        ///< no such function, request, key
+  kExists,          ///< create of something that is there
+  kUnprocessable,   ///< well-formed, but this node can never do it (memory limit)
+  kNoResources,     ///< overload: no memory, cores, place in the queue; try later
+  kDeadline,        ///< a wait or a call ran out of time
+  kCancelled,       ///< the caller went away, or the node shuts down
+  kFunctionFailed,  ///< the function itself failed; see `Failure`
+  kUnavailable,     ///< a part that we need is away (store, engine, peer)
+  kDiskFull,        ///< the store or a folder has no space left
+  kUnsupported,     ///< the machine lacks a feature or right that this needs
+  kUnknownOutcome,  ///< a forwarded call may or may not have run
+  kInternal,        ///< a defect of ours
 };
 
 /// Name of a code for logs and messages, e.g. "not found".
@@ -52,12 +52,13 @@ class Unexpected {
   Error error_;
 };
 
-/// A value or an Error, with the names of std::expected (which it will be replaced by one day). Accessing the value
-/// of a failed result is a bug and throws std::bad_variant_access.
+/// A value or an Error, with the names of std::expected (which it will be replaced by one day). Accessing the
+/// value of a failed result is a bug and throws std::bad_variant_access.
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}                // NOLINT(google-explicit-constructor)
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
   Result(Unexpected unexpected) : state_(std::in_place_index<1>, std::move(unexpected.error())) {}  // NOLINT
 
   bool has_value() const noexcept { return state_.index() == 0; }
@@ -86,7 +87,8 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Unexpected unexpected) : error_(std::move(unexpected.error())) {}  // NOLINT(google-explicit-constructor)
+  Result(Unexpected unexpected)
+      : error_(std::move(unexpected.error())) {}  // NOLINT(google-explicit-constructor)
 
   bool has_value() const noexcept { return !error_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }

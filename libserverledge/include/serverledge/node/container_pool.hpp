@@ -36,16 +36,17 @@ struct Acquired {
   Lease lease;  ///< set if kind is kLease
 };
 
-/// Bookkeeping of the containers of a node: which exist, who uses them, what they hold. A machine: it does no I/O, owns
-/// no thread and takes time as an argument. Thread-compatible: the owner serialises the calls. What it gives up
+/// Bookkeeping of the containers of a node: which exist, who uses them, what they hold. A machine: it does no
+/// I/O, owns no thread and takes time as an argument. Thread-compatible: the owner serialises the calls. What
+/// it gives up
 /// (`Discarded`) must be destroyed by the caller outside its lock and then be reported by `destroyed`.
 class ContainerPool {
  public:
   virtual ~ContainerPool() = default;
 
-  /// A slot for a call of the function: in a busy container with room, else the idle one used last, else a new
-  /// container, for which idle ones are evicted if need be. Nothing changes unless a lease is given. `promised` is what
-  /// calls that already wait for a start will need.
+  /// A slot for a call of the function: in a busy container with room, else the idle one used last, else a
+  /// new container, for which idle ones are evicted if need be. Nothing changes unless a lease is given.
+  /// `promised` is what calls that already wait for a start will need.
   virtual Acquired acquire(const FunctionPtr& function, Resources promised, TimePoint now) = 0;
   /// Reserves a new container, without evicting any.
   virtual Acquired acquire_new(const FunctionPtr& function, TimePoint now) = 0;
@@ -60,8 +61,10 @@ class ContainerPool {
 
   /// Gives up idle containers whose time is over.
   virtual std::vector<Discarded> expire(TimePoint now) = 0;
-  /// Gives up containers of that function other than those of `keep` (null: all); busy ones go with their last lease.
-  virtual std::vector<Discarded> retire(std::string_view function, const FunctionPtr& keep, TimePoint now) = 0;
+  /// Gives up containers of that function other than those of `keep` (null: all); busy ones go with their
+  /// last lease.
+  virtual std::vector<Discarded> retire(std::string_view function, const FunctionPtr& keep,
+                                        TimePoint now) = 0;
   /// Gives up all that is idle, and dooms the rest.
   virtual std::vector<Discarded> retire_all() = 0;
 

@@ -25,12 +25,12 @@ namespace serverledge {
 
 /// Who a node is and what its calls may take.
 struct InvokerOptions {
-  std::string node;                                          ///< node key, for reports
+  std::string node;  ///< node key, for reports
   std::string area;
   std::string architecture = "amd64";
-  Duration start_timeout = std::chrono::seconds(30);         ///< of a container
-  Duration default_timeout = std::chrono::seconds(60);       ///< of a call whose function names none
-  Duration queue_timeout = std::chrono::seconds(30);         ///< longest wait of an offloaded call at its target
+  Duration start_timeout = std::chrono::seconds(30);    ///< of a container
+  Duration default_timeout = std::chrono::seconds(60);  ///< of a call whose function names none
+  Duration queue_timeout = std::chrono::seconds(30);    ///< longest wait of an offloaded call at its target
 };
 
 /// Where fresh news of other nodes is published. Thread-safe.
@@ -43,8 +43,8 @@ class PeerSource {
   virtual void failed(const Peer& /*peer*/) {}
 };
 
-/// Runs invocations: asks the policy and the scheduler under short locks and does what they say outside of them, on the
-/// caller's thread. Thread-safe. The parts given by reference must outlive it.
+/// Runs invocations: asks the policy and the scheduler under short locks and does what they say outside of
+/// them, on the caller's thread. Thread-safe. The parts given by reference must outlive it.
 class Invoker final : private LeaseHome {
  public:
   struct Parts {
@@ -62,25 +62,28 @@ class Invoker final : private LeaseHome {
   Invoker(const Invoker&) = delete;
   Invoker& operator=(const Invoker&) = delete;
 
-  /// Runs the invocation and waits for its report, which may say that the function failed. Errors: kNoResources (with
-  /// the reason in `detail`), kNotFound, kCancelled (the caller hung up, or the node stops), kUnknownOutcome.
-  /// `invocation.function` is only a hint: the record that is current when it is placed counts.
+  /// Runs the invocation and waits for its report, which may say that the function failed. Errors:
+  /// kNoResources (with the reason in `detail`), kNotFound, kCancelled (the caller hung up, or the node
+  /// stops), kUnknownOutcome. `invocation.function` is only a hint: the record that is current when it is
+  /// placed counts.
   Result<ExecutionReport> invoke(Invocation& invocation);
 
-  /// The same in pieces, for callers that must not block while they wait in the queue: `begin` places, and either gives
-  /// the report (having run it) or a ticket, whose mailbox is posted when `resume` should be called.
+  /// The same in pieces, for callers that must not block while they wait in the queue: `begin` places, and
+  /// either gives the report (having run it) or a ticket, whose mailbox is posted when `resume` should be
+  /// called.
   using Progress = std::variant<Result<ExecutionReport>, Ticket>;
   Progress begin(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox);
   Progress resume(Invocation& invocation, const Ticket& ticket, const std::shared_ptr<Mailbox>& mailbox);
 
-  /// Starts up to `count` containers beforehand, one after the other; how many were started. 0: only prepares (pulls
-  /// the image, unpacks the code).
+  /// Starts up to `count` containers beforehand, one after the other; how many were started. 0: only prepares
+  /// (pulls the image, unpacks the code).
   Result<int> prewarm(const FunctionPtr& function, int count, bool force_pull);
 
   /// Tells the scheduler of a function's current record (null: deleted).
   void function_changed(const std::string& name, const FunctionPtr& current);
 
-  /// Expiry, destroying what nobody waits for, stock. Called by upkeep about once a second, or when `on_upkeep` fires.
+  /// Expiry, destroying what nobody waits for, stock. Called by upkeep about once a second, or when
+  /// `on_upkeep` fires.
   void tick();
   /// Called (from any thread) when there is something for `tick` to do soon. Set before the first invocation.
   void on_upkeep(std::function<void()> wake) { wake_upkeep_ = std::move(wake); }

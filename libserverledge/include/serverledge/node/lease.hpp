@@ -28,13 +28,14 @@ struct Discarded {
 class LeaseHome {
  public:
   virtual ~LeaseHome() = default;
-  /// The slot of that container was given up without a report: the container is discarded, and `victims`, evicted for
-  /// it, are still to be destroyed. Any thread, no lock held.
+  /// The slot of that container was given up without a report: the container is discarded, and `victims`,
+  /// evicted for it, are still to be destroyed. Any thread, no lock held.
   virtual void lease_lost(ContainerId container, int slot, std::vector<Discarded> victims) noexcept = 0;
 };
 
-/// One slot of one container, and the only handle on it: a move-only token. `Scheduler::finish` is the only way back to
-/// the pool; a lease that is destroyed without it discards the container. Never destroy one under the node's lock.
+/// One slot of one container, and the only handle on it: a move-only token. `Scheduler::finish` is the only
+/// way back to the pool; a lease that is destroyed without it discards the container. Never destroy one under
+/// the node's lock.
 class Lease {
  public:
   Lease() = default;

@@ -23,11 +23,11 @@ namespace serverledge {
 
 struct NodeOptions {
   InvokerOptions invoker;
-  Resources total;                       ///< memory and cores that containers may hold
-  int container_starts = 4;              ///< containers that may be starting at a time
+  Resources total;           ///< memory and cores that containers may hold
+  int container_starts = 4;  ///< containers that may be starting at a time
   std::size_t queue_capacity = 0;
-  std::size_t async_capacity = 10000;    ///< asynchronous calls that may wait or run
-  int async_workers = 64;                ///< threads that run them, at most; started on demand
+  std::size_t async_capacity = 10000;  ///< asynchronous calls that may wait or run
+  int async_workers = 64;              ///< threads that run them, at most; started on demand
   Duration upkeep_interval = std::chrono::seconds(1);
 };
 
@@ -48,12 +48,13 @@ struct NodeParts {
 
 /// What `/status` tells.
 struct NodeStatus {
-  std::vector<std::pair<std::string, int>> warm_containers;  ///< every known function, idle containers of each
+  std::vector<std::pair<std::string, int>>
+      warm_containers;  ///< every known function, idle containers of each
   PoolView pool;
 };
 
-/// A whole node without a transport: the machine, its threads and its asynchronous calls. Thread-safe, final. Started
-/// when constructed; the end is `stop`, which the destructor calls.
+/// A whole node without a transport: the machine, its threads and its asynchronous calls. Thread-safe, final.
+/// Started when constructed; the end is `stop`, which the destructor calls.
 class Node final {
  public:
   Node(NodeOptions options, NodeParts parts);
@@ -63,14 +64,15 @@ class Node final {
 
   /// Runs it on the caller's thread; see Invoker::invoke. Sets `invocation.id` if it is empty.
   Result<ExecutionReport> invoke(Invocation& invocation);
-  /// Accepts it for later and gives its request id; the answer is published to the result store. kNoResources when
-  /// `async_capacity` is reached or the node stops.
+  /// Accepts it for later and gives its request id; the answer is published to the result store. kNoResources
+  /// when `async_capacity` is reached or the node stops.
   Result<std::string> invoke_async(Invocation invocation);
   /// See Invoker::prewarm; kNotFound for an unknown function.
   Result<int> prewarm(std::string_view function, int count, bool force_pull);
 
-  /// Cancels nothing: refuses what is new, lets run what runs for `drain` at most, then kills all containers. Returns
-  /// when no call, thread or container is left. Idempotent; a second call with a shorter time shortens the first.
+  /// Cancels nothing: refuses what is new, lets run what runs for `drain` at most, then kills all containers.
+  /// Returns when no call, thread or container is left. Idempotent; a second call with a shorter time
+  /// shortens the first.
   void stop(Duration drain);
   bool stopping() const;
 

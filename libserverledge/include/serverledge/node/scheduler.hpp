@@ -26,16 +26,16 @@ using TicketId = std::uint64_t;
 /// A call that wants a place.
 struct Arrival {
   std::string_view function;
-  int qos_class = 0;                              ///< higher goes first
-  TimePoint start_deadline = TimePoint::max();    ///< after it the call must not start
+  int qos_class = 0;                            ///< higher goes first
+  TimePoint start_deadline = TimePoint::max();  ///< after it the call must not start
   bool asynchronous = false;
   std::size_t input_bytes = 0;
-  bool again = false;                             ///< it was placed before, in a container that had died
-  std::shared_ptr<Mailbox> mailbox;               ///< told when its ticket is settled; never null
+  bool again = false;                ///< it was placed before, in a container that had died
+  std::shared_ptr<Mailbox> mailbox;  ///< told when its ticket is settled; never null
 };
 
-/// A place in the queue. Its mailbox is posted when the scheduler has settled it; then, or when `deadline` has come or
-/// the caller has gone, its holder calls `Scheduler::leave`.
+/// A place in the queue. Its mailbox is posted when the scheduler has settled it; then, or when `deadline`
+/// has come or the caller has gone, its holder calls `Scheduler::leave`.
 struct Ticket {
   TicketId id = 0;
   TimePoint deadline{};
@@ -45,8 +45,8 @@ struct Offload {
   Peer peer;
   std::size_t next = 0;
 };
-/// The call is refused. `error.detail` is a word for statistics: deadline, queue_full, memory, cores, policy, closed,
-/// unknown, queue_timeout.
+/// The call is refused. `error.detail` is a word for statistics: deadline, queue_full, memory, cores, policy,
+/// closed, unknown, queue_timeout.
 struct Rejected {
   Error error;
 };
@@ -63,26 +63,27 @@ struct Effects {
 
 /// What a call gave, as far as the scheduler learns from it.
 struct Settlement {
-  bool executed = true;    ///< the function was run
-  bool doomed = false;     ///< the container must not be used again
+  bool executed = true;  ///< the function was run
+  bool doomed = false;   ///< the container must not be used again
   Duration duration{0};
   std::size_t output_bytes = 0;
 };
 
 struct SchedulerOptions {
-  std::size_t queue_capacity = 0;                        ///< synchronous calls that may wait for resources
-  Duration queue_timeout = std::chrono::seconds(30);     ///< longest wait
+  std::size_t queue_capacity = 0;                     ///< synchronous calls that may wait for resources
+  Duration queue_timeout = std::chrono::seconds(30);  ///< longest wait
 };
 
-/// Decides who gets which container when. A machine like the pool that it owns: no I/O, no thread; the owner serialises
-/// the calls and carries out the `Effects`. Waiting calls are ordered by class, then synchronous before asynchronous,
-/// then deadline, then arrival, per function; a function whose first waiter does not fit blocks no other.
+/// Decides who gets which container when. A machine like the pool that it owns: no I/O, no thread; the owner
+/// serialises the calls and carries out the `Effects`. Waiting calls are ordered by class, then synchronous
+/// before asynchronous, then deadline, then arrival, per function; a function whose first waiter does not fit
+/// blocks no other.
 class Scheduler {
  public:
   virtual ~Scheduler() = default;
 
-  /// Places a call by the first of its choices, from `first`, that is possible now. A function that was never announced
-  /// by `function_changed` is unknown (kNotFound).
+  /// Places a call by the first of its choices, from `first`, that is possible now. A function that was never
+  /// announced by `function_changed` is unknown (kNotFound).
   virtual Placement arrive(const Arrival& arrival, const Decision& decision, std::size_t first, TimePoint now,
                            Effects& effects) = 0;
   /// Ends a ticket: what it was settled with, or nothing.
@@ -96,7 +97,8 @@ class Scheduler {
   virtual void lost(ContainerId container, int slot, TimePoint now, Effects& effects) = 0;
   /// A discarded container is gone.
   virtual void destroyed(ContainerId container, TimePoint now, Effects& effects) = 0;
-  /// The current record of a function, or null if it was deleted. Containers of older records go; waiters get the new.
+  /// The current record of a function, or null if it was deleted. Containers of older records go; waiters get
+  /// the new.
   virtual void function_changed(std::string_view name, const FunctionPtr& current, TimePoint now,
                                 Effects& effects) = 0;
   /// Reserves a container beforehand: a cold lease, to be started and finished with `executed` false.
@@ -120,6 +122,7 @@ class Scheduler {
 };
 
 /// The shipped scheduler.
-std::unique_ptr<Scheduler> make_scheduler(const SchedulerOptions& options, std::unique_ptr<ContainerPool> pool);
+std::unique_ptr<Scheduler> make_scheduler(const SchedulerOptions& options,
+                                          std::unique_ptr<ContainerPool> pool);
 
 }  // namespace serverledge

@@ -25,16 +25,16 @@ struct Refuse {
 
 using Choice = std::variant<RunHere, WaitHere, OffloadTo, Refuse>;
 
-/// An ordered list of at most four choices: the first that is possible is taken. When none is left, the invocation is
-/// refused. A value.
+/// An ordered list of at most four choices: the first that is possible is taken. When none is left, the
+/// invocation is refused. A value.
 class Decision {
  public:
   static constexpr std::size_t kMaxChoices = 4;
 
   Decision() = default;
   template <typename... Choices>
-    requires(sizeof...(Choices) <= kMaxChoices && sizeof...(Choices) > 0)
-  explicit Decision(Choices&&... choices)
+  requires(sizeof...(Choices) <= kMaxChoices &&
+           sizeof...(Choices) > 0) explicit Decision(Choices&&... choices)
       : choices_{Choice(std::forward<Choices>(choices))...}, size_(sizeof...(Choices)) {}
 
   /// Adds a choice at the end; ignored when the list is full.

@@ -14,13 +14,13 @@ struct IdleContainer {
   std::string_view function;
   std::int64_t memory_mb = 0;
   TimePoint idle_since{};
-  Duration init_time{0};        ///< what its start cost
-  std::uint64_t uses = 0;       ///< calls of its function that this pool has served
-  double priority = 0;          ///< what `on_idle` gave it
+  Duration init_time{0};   ///< what its start cost
+  std::uint64_t uses = 0;  ///< calls of its function that this pool has served
+  double priority = 0;     ///< what `on_idle` gave it
 };
 
-/// Says which idle container goes first when memory is needed, and when one is kept no longer. Pure; called under the
-/// pool's lock, so it must be quick.
+/// Says which idle container goes first when memory is needed, and when one is kept no longer. Pure; called
+/// under the pool's lock, so it must be quick.
 class KeepAlivePolicy {
  public:
   virtual ~KeepAlivePolicy() = default;
@@ -43,8 +43,9 @@ class TtlKeepAlive final : public KeepAlivePolicy {
   Duration ttl_;
 };
 
-/// Greedy-Dual-Size-Frequency as in FaasCache (Fuerst and Sharma, ASPLOS 2021): priority = clock + frequency * cost / size,
-/// where the clock is the highest priority evicted so far. Idle time is bounded by the same ttl.
+/// Greedy-Dual-Size-Frequency as in FaasCache (Fuerst and Sharma, ASPLOS 2021): priority = clock + frequency
+/// * cost / size, where the clock is the highest priority evicted so far. Idle time is bounded by the same
+/// ttl.
 class GreedyDualKeepAlive final : public KeepAlivePolicy {
  public:
   explicit GreedyDualKeepAlive(Duration ttl) : ttl_(ttl) {}

@@ -13,12 +13,13 @@
 
 namespace serverledge {
 
-/// What this process has learnt of a function so far. Averages are exponentially weighted; 0 before the first sample.
+/// What this process has learnt of a function so far. Averages are exponentially weighted; 0 before the first
+/// sample.
 struct FunctionEstimate {
-  double arrival_rate = 0;        ///< invocations per second
-  Duration duration{0};           ///< of a call
-  Duration init_time{0};          ///< of a cold start
-  double cold_probability = 0;    ///< share of calls that needed a start, 0 to 1
+  double arrival_rate = 0;      ///< invocations per second
+  Duration duration{0};         ///< of a call
+  Duration init_time{0};        ///< of a cold start
+  double cold_probability = 0;  ///< share of calls that needed a start, 0 to 1
   double input_bytes = 0;
   double output_bytes = 0;
   std::uint64_t completions = 0;
@@ -26,24 +27,24 @@ struct FunctionEstimate {
 
 /// The container pool as it is now, for one function and in total.
 struct PoolView {
-  Resources total;             ///< what the node has
-  Resources busy;              ///< held by containers with calls (or starting)
-  Resources held;              ///< held by all containers, also idle ones and those being removed
-  int warm = 0;                ///< idle containers of this function
-  int busy_containers = 0;     ///< containers of this function with calls
-  int starting = 0;            ///< containers of this function that are being started
-  std::size_t queued = 0;      ///< calls that wait, of all functions
+  Resources total;          ///< what the node has
+  Resources busy;           ///< held by containers with calls (or starting)
+  Resources held;           ///< held by all containers, also idle ones and those being removed
+  int warm = 0;             ///< idle containers of this function
+  int busy_containers = 0;  ///< containers of this function with calls
+  int starting = 0;         ///< containers of this function that are being started
+  std::size_t queued = 0;   ///< calls that wait, of all functions
   std::size_t queue_capacity = 0;
 };
 
 /// Another node as it was when it was last heard of.
 struct PeerView {
   Peer peer;
-  Resources available;         ///< total less busy
-  int warm = 0;                ///< idle containers of the function in question there
+  Resources available;  ///< total less busy
+  int warm = 0;         ///< idle containers of the function in question there
   Duration round_trip{0};
-  Duration age{0};             ///< of this news
-  bool avoided = false;        ///< failed lately: to be used only if nothing else is left
+  Duration age{0};       ///< of this news
+  bool avoided = false;  ///< failed lately: to be used only if nothing else is left
 };
 
 /// The nodes that could take an invocation: nearest neighbours first, and the cloud. Published as a whole.

@@ -13,8 +13,8 @@
 namespace serverledge {
 
 /// Decides for each invocation where it runs. A pure decision: no I/O, no clock but `view.now`.
-/// Called by one thread at a time (the caller holds the policy's mutex), never under a lock of the node; must not call
-/// the node back. One that throws is counted, logged, and treated as `localonly`.
+/// Called by one thread at a time (the caller holds the policy's mutex), never under a lock of the node; must
+/// not call the node back. One that throws is counted, logged, and treated as `localonly`.
 class OffloadingPolicy {
  public:
   virtual ~OffloadingPolicy() = default;
