@@ -17,7 +17,7 @@ struct Exchange {
   const AnswerWriter::Asked& asked;
   const AnswerWriter::Make& make;
   const AnswerWriter::Failed& failed;
-  std::string& body;
+  HttpResponse response;
 };
 
 thread_local Exchange* current_exchange = nullptr;
@@ -58,16 +58,21 @@ HttpResponse made(const Exchange& exchange) {
   return HttpResponse::json(500, "{\"message\":\"Internal Server Error\"}\n");
 }
 
-void fill(httplib::Response& to, HttpResponse&& response, Exchange& exchange) {
-  to.status = response.status;
-  if (!response.content_type.empty()) to.headers.emplace("Content-Type", std::move(response.content_type));
-  for (const auto& [name, value] : response.headers) {
-    // A byte that would end the header must never get out, wherever it came from.
-    if (is_token(name) && is_field_value(value)) to.headers.emplace(name, value);
+// In place of what cpp-httplib thinks of. The body stays out of it: it would be copied.
+void fill_headers(httplib::Headers& to, Exchange& exchange) {
+  to.clear();
+  // In order, so that each is at the end when it comes: a comparison here costs more than it looks.
+  if (!exchange.asked.keep_alive) to.emplace_hint(to.end(), "Connection", "close");
+  if (exchange.asked.keep_alive && exchange.asked.http_1_0)
+    to.emplace_hint(to.end(), "Connection", "keep-alive");
+  to.emplace_hint(to.end(), "Content-Length", std::to_string(exchange.response.body.size()));
+  if (!exchange.response.content_type.empty()) {
+    to.emplace_hint(to.end(), "Content-Type", std::move(exchange.response.content_type));
   }
-  // The body stays out of cpp-httplib, which would copy it.
-  to.headers.emplace("Content-Length", std::to_string(response.body.size()));
-  if (exchange.asked.method != "HEAD") exchange.body = std::move(response.body);
+  for (const auto& [name, value] : exchange.response.headers) {
+    // A byte that would end the header must never get out, wherever it came from.
+    if (is_token(name) && is_field_value(value)) to.emplace_hint(to.end(), name, value);
+  }
 }
 
 }  // namespace
@@ -76,15 +81,12 @@ class AnswerWriter::Protocol final : public httplib::Server {
  public:
   Protocol() {
     set_pre_routing_handler([](const httplib::Request&, httplib::Response& response) {
-      fill(response, made(*current_exchange), *current_exchange);
+      current_exchange->response = made(*current_exchange);
+      response.status = current_exchange->response.status;
       return HandlerResponse::Handled;
     });
     set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
-      response.headers.erase("Keep-Alive");  // its figures are those of cpp-httplib's own listener
-      response.headers.erase("Accept-Ranges");
-      const Asked& asked = current_exchange->asked;
-      if (!asked.keep_alive) response.headers.emplace("Connection", "close");
-      if (asked.keep_alive && asked.http_1_0) response.headers.emplace("Connection", "keep-alive");
+      fill_headers(response.headers, *current_exchange);
     });
   }
   using httplib::Server::process_request;
@@ -105,14 +107,15 @@ AnswerWriter::~AnswerWriter() = default;
 void AnswerWriter::write(const Asked& asked, const Make& make, std::string& head, std::string& body) const {
   // The request was read, and its route found, before: by stricter rules than those of cpp-httplib 0.11.4,
   // which takes a NUL or a bare LF, decodes %0d%0a in header values, compresses and cuts out ranges unasked,
-  // and matches paths by a recursing std::regex. What it gets is the request that is left: its method.
-  const bool head_only = asked.method == "HEAD";
-  MemoryStream stream(head_only ? "HEAD / HTTP/1.1\r\n\r\n" : "GET / HTTP/1.1\r\n\r\n", head);
-  Exchange exchange{asked, make, failed_, body};
+  // and matches paths by a recursing std::regex. What it gets is the request that is left.
+  MemoryStream stream("GET / HTTP/1.1\r\n\r\n", head);
+  Exchange exchange{asked, make, failed_, {}};
   current_exchange = &exchange;
   bool closed = false;
-  protocol_->process_request(stream, false, closed, nullptr);
+  // Told to close in any case: else it works out a Keep-Alive header.
+  protocol_->process_request(stream, true, closed, nullptr);
   current_exchange = nullptr;
+  if (asked.method != "HEAD") body = std::move(exchange.response.body);
 }
 
 }  // namespace serverledge
