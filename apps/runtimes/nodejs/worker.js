@@ -8,7 +8,8 @@
 // Frames are a 16-byte header (u32 payload length, u8 type, u8 flags, u16 zero, u64 call id, little endian) and payload:
 //
 //   1 call          u32 length of the context, the context (JSON object), the params (JSON object); flag 1: capture
-//   2 ready         {"Runtime"}: the first frame on every connection, once the handler is loaded
+//   2 ready         {"Runtime"}: the first frame on every connection, once the handler is loaded; on the first one also
+//                   before, when the worker stands by for a load
 //   3 result        u32 length of the output, the output, the result as JSON text; flag 1: the output was cut
 //   4 failure       the same, with {"Kind": "raised" | "output", "Message", "Traceback"}
 //   5 start_failed  {"Message", "Traceback"} instead of ready; the worker then exits with status 1
@@ -109,23 +110,15 @@ function startCall(socket, flags, id, payload) {
     try {
       const context = new Context(parse(payload.utf8Slice(4, middle)));
       const value = handler(parse(payload.utf8Slice(middle, payload.length)), context);
-      const then = value !== null && (typeof value === 'object' || typeof value === 'function') ? value.then : undefined;
-      if (typeof then === 'function') settle(call, value);
-      else call.succeed(value);
+      if (value !== null && (typeof value === 'object' || typeof value === 'function') && typeof value.then === 'function') {
+        Promise.resolve(value).then((result) => call.succeed(result), (error) => call.fail(error));
+      } else {
+        call.succeed(value);
+      }
     } catch (error) {
       call.fail(error);
     }
   });
-}
-
-async function settle(call, promise) {
-  let value;
-  try {
-    value = await promise;
-  } catch (error) {
-    return call.fail(error);
-  }
-  call.succeed(value);
 }
 
 // What nobody caught. It fails the call whose code it comes from, where Node.js alone would end the process and every
@@ -170,8 +163,9 @@ function serve(socket) {
     }
   });
   socket.on('error', () => exit(EXIT_CHANNEL_LOST));
-  if (handler !== null) socket.write(ready());
-  else waiting.push(socket);
+  // The first to connect to an unspecialised worker learns at once that it stands by.
+  if (handler !== null || (!loading && waiting.length === 0)) socket.write(ready());
+  if (handler === null) waiting.push(socket);
 }
 
 function receive(socket, type, flags, id, payload) {
