@@ -185,7 +185,8 @@ TEST_CASE("the end of an instance ends its call", "[frame]") {
     const Pair pair({}, death.get());
     std::thread worker([&] {
       pair.hear(16 + 4 + 2 + 2);
-      ::eventfd_write(death.get(), 1);
+      const std::uint64_t one = 1;
+      CHECK(::write(death.get(), &one, sizeof(one)) == sizeof(one));
     });
     CHECK(code(pair.call()) == ErrorCode::kUnavailable);
     worker.join();

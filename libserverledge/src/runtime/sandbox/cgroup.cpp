@@ -113,6 +113,11 @@ std::int64_t Cgroup::oom_kills() const {
   return control_field(read_control(folders_.memory + file), "oom_kill");
 }
 
+std::int64_t Cgroup::refused_forks() const {
+  if (folders_.pids.empty()) return 0;
+  return control_field(read_control(folders_.pids + "/pids.events"), "max");
+}
+
 Cgroup::Usage Cgroup::usage() const {
   Usage usage;
   if (!folders_.memory.empty()) {

@@ -50,6 +50,8 @@ class Cgroup {
 
   /// How many processes the kernel killed here because the memory limit was reached.
   std::int64_t oom_kills() const;
+  /// How many forks were refused here because the limit of processes was reached.
+  std::int64_t refused_forks() const;
   struct Usage {
     std::int64_t memory_bytes = 0;
     std::int64_t processes = 0;

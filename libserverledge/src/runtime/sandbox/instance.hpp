@@ -1,0 +1,134 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "net/file_descriptor.hpp"
+#include "runtime/sandbox/cgroup_tree.hpp"
+#include "runtime/sandbox/launch_channel.hpp"
+#include "runtime/sandbox/launcher.hpp"
+#include "runtime/sandbox/uid_block.hpp"
+#include "serverledge/core/clock.hpp"
+#include "serverledge/core/result.hpp"
+
+namespace serverledge {
+
+class Instance;
+
+/// What the instances of one runtime are made of. Outlives them: each holds a share. Thread-safe.
+class Machine {
+ public:
+  Machine(LauncherOptions launcher_options, CgroupTree tree, UidBlock block, std::string sockets)
+      : launcher(std::move(launcher_options)),
+        cgroups(std::move(tree)),
+        uids(std::move(block)),
+        folder(std::move(sockets)) {}
+
+  Launcher launcher;
+  const CgroupTree cgroups;
+  UidBlock uids;
+  const std::string folder;  ///< for sockets; the node's alone
+
+  std::uint64_t next_number() { return number_.fetch_add(1, std::memory_order_relaxed); }
+  void add(Instance& instance);
+  void remove(Instance& instance) noexcept;
+  /// Calls `visit` for each living instance, under the lock that keeps them alive: it must not end one.
+  template <typename Visit>
+  void for_each(Visit visit) {
+    const std::scoped_lock guard(mutex_);
+    for (Instance* instance : instances_) visit(*instance);
+  }
+
+ private:
+  std::atomic<std::uint64_t> number_ = 0;
+  std::mutex mutex_;
+  std::set<Instance*> instances_;
+};
+
+/// What to start.
+struct InstancePlan {
+  sl_operation operation = SL_PYTHON;
+  CgroupLimits limits;
+  std::string code;    ///< folder name; empty: given later
+  std::string config;  ///< for the worker, or the interpreter's path
+  std::uint64_t tmp_bytes = 0;
+  std::uint64_t data_bytes = 0;
+  bool host_network = false;
+  bool unsafe = false;
+};
+
+/// How an instance ended.
+struct Death {
+  enum class Kind {
+    kUnknown,  ///< it has not, as far as can be seen
+    kEnded,    ///< its worker did: `status` as waitpid has it
+    kKilled,   ///< as a whole
+  };
+  Kind kind = Kind::kUnknown;
+  int status = 0;
+};
+
+/// A sandbox with one worker in it, from its start to the last of what it held. Thread-safe.
+class Instance {
+ public:
+  /// Starts one and waits until it is confined. kUnsupported, kUnavailable, kNoResources (user ids),
+  /// kDeadline.
+  static Result<std::unique_ptr<Instance>> start(std::shared_ptr<Machine> machine, const InstancePlan& plan,
+                                                 TimePoint deadline);
+  ~Instance();
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+
+  /// Where its worker listens.
+  const std::string& socket_path() const { return socket_path_; }
+  /// Readable once it has ended; then `death` says how.
+  int death_fd() const { return events_.fd(); }
+  bool alive() const noexcept;
+  /// How it ended, if it does within `patience`.
+  Death death(Duration patience);
+  /// Bits of what it lacks (`sl_event::missing`).
+  std::uint32_t missing() const { return missing_; }
+
+  /// Mounts code into one that was started without, and sets its limits. kUnavailable, kUnsupported,
+  /// kDeadline.
+  Result<void> specialise(const std::string& code, const CgroupLimits& limits, TimePoint deadline);
+
+  /// Processes in it that the kernel killed for lack of memory, so far.
+  std::int64_t oom_kills();
+  /// Forks in it that were refused because of the limit of processes, so far.
+  std::int64_t refused_forks();
+  /// Whether nothing more fits into its /tmp.
+  bool tmp_is_full();
+
+  /// Kills everything in it and gives all back; returns when that is done. Idempotent.
+  void release() noexcept;
+
+ private:
+  Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup);
+  Result<void> send(const InstancePlan& plan, TimePoint deadline);
+  Result<void> await_started(TimePoint deadline);
+  bool kill_all() noexcept;
+
+  const std::shared_ptr<Machine> machine_;
+  const std::uint32_t uid_;
+  std::string socket_path_;
+  LaunchChannel events_;
+  FileDescriptor mounts_;  // its mount namespace
+  std::uint32_t missing_ = 0;
+
+  std::mutex mutex_;  // over what follows
+  Cgroup cgroup_;
+  FileDescriptor pidfd_;
+  FileDescriptor tmp_;
+  std::optional<Death> death_;
+  std::int64_t last_oom_kills_ = 0;
+  bool released_ = false;
+};
+
+}  // namespace serverledge

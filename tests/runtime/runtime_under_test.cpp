@@ -1,0 +1,24 @@
+#include "runtime/runtime_under_test.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace serverledge::test {
+
+Reply call(Container& container, std::string_view params, double seconds, bool output) {
+  Call what;
+  what.id = "main-0123456789abcdef0123456789abcdef";
+  what.params = params;
+  what.return_output = output;
+  what.deadline = later(system_clock().now(), from_seconds(seconds));
+  return container.invoke(what);
+}
+
+std::unique_ptr<Container> start(RuntimeUnderTest& under_test, const Function& function) {
+  Result<std::unique_ptr<Container>> container =
+      under_test.runtime().create(function, later(system_clock().now(), from_seconds(30)));
+  if (!container)
+    FAIL("the container did not start: " << container.error().message << '\n' << container.error().detail);
+  return std::move(*container);
+}
+
+}  // namespace serverledge::test

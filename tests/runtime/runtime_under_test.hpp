@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "serverledge/core/container_runtime.hpp"
+
+namespace serverledge::test {
+
+/// A runtime with functions to run in it. The conformance tests run over whichever one their program is
+/// linked with.
+class RuntimeUnderTest {
+ public:
+  virtual ~RuntimeUnderTest() = default;
+  virtual ContainerRuntime& runtime() = 0;
+  /// A function of 128 MB made of one source file. The handler is "main.handler" (Python), or the module
+  /// "main".
+  virtual Function python(const std::string& source) = 0;
+  virtual Function nodejs(const std::string& source) = 0;
+  /// Whether the runtime can bound what an instance takes of that.
+  virtual bool bounds_memory() const = 0;
+};
+
+/// Starts it; ends the test as skipped if this machine cannot run it at all.
+std::unique_ptr<RuntimeUnderTest> make_runtime_under_test();
+
+/// A call with a deadline that is far away, or so many seconds.
+Reply call(Container& container, std::string_view params = "{}", double seconds = 30, bool output = false);
+/// The container of a function that must start.
+std::unique_ptr<Container> start(RuntimeUnderTest& under_test, const Function& function);
+
+}  // namespace serverledge::test

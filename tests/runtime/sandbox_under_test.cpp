@@ -1,0 +1,52 @@
+#include "runtime/sandbox_under_test.hpp"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "support/skip.hpp"
+
+namespace serverledge::test {
+
+std::unique_ptr<RuntimeUnderTest> make_runtime_under_test() { return std::make_unique<SandboxUnderTest>(); }
+
+SandboxUnderTest::SandboxUnderTest(void (*adjust)(SandboxOptions&))
+    : archive_(folder_.path() / "store" / "code") {
+  std::filesystem::permissions(folder_.path(), std::filesystem::perms::owner_all);
+  Result<NodeLock> lock = NodeLock::acquire(store(), folder_.file("run"));
+  if (!lock) FAIL(lock.error().message);
+  lock_.emplace(std::move(*lock));
+  SandboxOptions options;
+  options.code = folder_.file("store/code");
+  if (adjust != nullptr) adjust(options);
+  Result<std::unique_ptr<ContainerRuntime>> runtime =
+      make_sandbox_runtime(options, *lock_, archive_, archive_, observer_, system_clock());
+  if (!runtime && runtime.error().code == ErrorCode::kUnsupported) skip_test(runtime.error().message);
+  if (!runtime) FAIL(runtime.error().message);
+  runtime_ = std::move(*runtime);
+}
+
+void SandboxUnderTest::stop() {
+  runtime_.reset();
+  lock_.reset();
+}
+
+Function SandboxUnderTest::add(const char* runtime, const char* handler, const char* file,
+                               const std::string& source) {
+  Function function;
+  function.name = "main";
+  function.runtime = runtime;
+  function.memory_mb = 128;
+  function.handler = handler;
+  archive_.add(function, source, file);
+  return function;
+}
+
+Function SandboxUnderTest::python(const std::string& source) {
+  return add("python314", "main.handler", "main.py", source);
+}
+
+Function SandboxUnderTest::nodejs(const std::string& source) {
+  return add("nodejs17ng", "main", "main.js", source);
+}
+
+}  // namespace serverledge::test
