@@ -185,8 +185,7 @@ TEST_CASE("the end of an instance ends its call", "[frame]") {
     const Pair pair({}, death.get());
     std::thread worker([&] {
       pair.hear(16 + 4 + 2 + 2);
-      const std::uint64_t one = 1;
-      CHECK(::write(death.get(), &one, sizeof(one)) == sizeof(one));
+      ::eventfd_write(death.get(), 1);
     });
     CHECK(code(pair.call()) == ErrorCode::kUnavailable);
     worker.join();

@@ -110,15 +110,23 @@ function startCall(socket, flags, id, payload) {
     try {
       const context = new Context(parse(payload.utf8Slice(4, middle)));
       const value = handler(parse(payload.utf8Slice(middle, payload.length)), context);
-      if (value !== null && (typeof value === 'object' || typeof value === 'function') && typeof value.then === 'function') {
-        Promise.resolve(value).then((result) => call.succeed(result), (error) => call.fail(error));
-      } else {
-        call.succeed(value);
-      }
+      const then = value !== null && (typeof value === 'object' || typeof value === 'function') ? value.then : undefined;
+      if (typeof then === 'function') settle(call, value);
+      else call.succeed(value);
     } catch (error) {
       call.fail(error);
     }
   });
+}
+
+async function settle(call, promise) {
+  let value;
+  try {
+    value = await promise;
+  } catch (error) {
+    return call.fail(error);
+  }
+  call.succeed(value);
 }
 
 // What nobody caught. It fails the call whose code it comes from, where Node.js alone would end the process and every
