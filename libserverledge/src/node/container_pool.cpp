@@ -133,6 +133,7 @@ class LocalPool final : public ContainerPool {
       if (keep_alive_.expires(as_idle(*instance)) <= now) expired.push_back(instance);
     }
     std::vector<Discarded> discarded;
+    discarded.reserve(expired.size());
     for (Instance* instance : expired) discarded.push_back(discard(*instance, "expired"));
     forget_unused_functions();
     return discarded;
