@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "serverledge/core/clock.hpp"
+#include "serverledge/core/result.hpp"
+#include "serverledge/net/http_client.hpp"
+
+namespace serverledge::cli {
+
+/// The node that the commands talk to. Not thread-safe.
+class NodeClient {
+ public:
+  struct Options {
+    std::string host = "127.0.0.1";
+    int port = 1323;
+    bool verbose = false;  ///< tell of every exchange on stderr: method, address, status, sizes, time
+  };
+  explicit NodeClient(Options options);
+
+  /// The answer, whatever its status; an Error if there was none.
+  Result<HttpResponse> get(const std::string& path);
+  /// The same for a JSON body. `limit` bounds the whole exchange.
+  Result<HttpResponse> post(const std::string& path, std::string body, Duration limit);
+
+ private:
+  Result<HttpResponse> exchange(const HttpRequest& request, Duration limit);
+
+  Options options_;
+  HttpTarget target_;
+  HttpClient http_;
+};
+
+/// `text` as one segment of a path: everything but letters, digits and `-_.~` percent-encoded.
+std::string path_segment(std::string_view text);
+
+}  // namespace serverledge::cli
