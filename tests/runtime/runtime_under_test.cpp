@@ -4,11 +4,12 @@
 
 namespace serverledge::test {
 
-Reply call(Container& container, std::string_view params, double seconds, bool output) {
+Reply call(Container& container, std::string_view params, double seconds, bool output, int slot) {
   Call what;
   what.id = "main-0123456789abcdef0123456789abcdef";
   what.params = params;
   what.return_output = output;
+  what.slot = slot;
   what.deadline = later(system_clock().now(), from_seconds(seconds));
   return container.invoke(what);
 }
