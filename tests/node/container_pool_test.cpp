@@ -321,6 +321,23 @@ TEST_CASE("Unspecialised instances are charged, used by a cold start, and evicte
   machine.finish(std::move(python));
 }
 
+TEST_CASE("Memory that is just being given back is waited for, not refused", "[pool]") {
+  Machine machine({128, 2000}, 0);
+  const FunctionPtr f = make_function("f");
+  machine.announce(f);
+  machine.warm_up(f);
+  machine.announce(make_function("f", 128, 0, 1, 2));
+  const Placement waiting = machine.arrive(f);
+  REQUIRE(std::holds_alternative<Ticket>(waiting));
+  CHECK(machine.view().queued == 0);
+  machine.sweep();
+  Left left = machine->leave(std::get<Ticket>(waiting).id, machine.now, machine.effects);
+  REQUIRE(std::holds_alternative<Lease>(left));
+  CHECK(std::get<Lease>(left).function()->revision == 2);
+  machine.start(std::get<Lease>(left));
+  machine.finish(std::get<Lease>(std::move(left)));
+}
+
 TEST_CASE("Greedy-dual keeps what is costly to start and often used", "[pool]") {
   GreedyDualKeepAlive policy(std::chrono::seconds(600));
   IdleContainer cheap{.function = "cheap",

@@ -119,6 +119,7 @@ class LocalPool final : public ContainerPool {
     if (it == instances_.end() || it->second.state != State::kDiscarded) return;
     const Instance& gone = it->second;
     held_.memory_mb -= gone.charged_mb;
+    if (gone.heir == 0) leaving_mb_ -= gone.charged_mb;
     if (const auto heir = instances_.find(gone.heir); heir != instances_.end()) {
       const std::int64_t due = std::min(gone.charged_mb, heir->second.memory_mb - heir->second.charged_mb);
       heir->second.charged_mb += due;
@@ -176,7 +177,7 @@ class LocalPool final : public ContainerPool {
   void stock_failed(ContainerId id) override {
     const auto it = instances_.find(id);
     if (it == instances_.end()) return;
-    if (it->second.state == State::kStock) it->second.state = State::kDiscarded;
+    if (it->second.state == State::kStock) discard(it->second, "failed");
     destroyed(id);
   }
 
@@ -270,7 +271,9 @@ class LocalPool final : public ContainerPool {
     }
     std::vector<Instance*> chosen;
     if (needed > free_mb && (!may_evict || !choose_victims(needed - free_mb, *function, chosen))) {
-      return {Acquired::Kind::kNoMemory, {}};
+      // What is being removed will be free in a moment: that is worth a wait outside the queue.
+      const bool soon = may_evict && choose_victims(needed - free_mb - leaving_mb_, *function, chosen);
+      return {soon ? Acquired::Kind::kStartLimit : Acquired::Kind::kNoMemory, {}};
     }
     if (starts_ >= options_.max_starts) return {Acquired::Kind::kStartLimit, {}};
     return reserve(function, mine, chosen);
@@ -415,6 +418,7 @@ class LocalPool final : public ContainerPool {
       }
     }
     instance.state = State::kDiscarded;
+    if (instance.heir == 0) leaving_mb_ += instance.charged_mb;
     return given_up;
   }
 
@@ -434,6 +438,7 @@ class LocalPool final : public ContainerPool {
   int starts_ = 0;
   Resources busy_;  // of containers with calls or starting
   Resources held_;  // memory of all containers; its millicores stay 0
+  std::int64_t leaving_mb_ = 0;  // of it, what is being removed and promised to no heir
   std::map<ContainerId, Instance> instances_;
   std::map<std::string, FunctionPool, std::less<>> functions_;
   std::set<Instance*, EvictionOrder> evictable_;

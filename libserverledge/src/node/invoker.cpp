@@ -336,7 +336,6 @@ void Invoker::function_changed(const std::string& name, const FunctionPtr& curre
     const std::scoped_lock lock(mutex_);
     scheduler_->function_changed(name, current, clock_.now(), effects);
   }
-  destroy_all(std::exchange(effects.discarded, {}));
   carry_out(effects);
   if (current && wake_upkeep_) wake_upkeep_();  // it may want stock
 }

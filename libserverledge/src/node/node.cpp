@@ -96,9 +96,6 @@ Node::Node(NodeOptions options, NodeParts parts)
   state.parts.registry.on_change([&state](const std::string& name, const FunctionPtr& current) {
     state.invoker.function_changed(name, current);
   });
-  for (const FunctionPtr& function : state.parts.registry.list()) {
-    state.invoker.function_changed(function->name, function);
-  }
   state.upkeep.start();
 }
 
