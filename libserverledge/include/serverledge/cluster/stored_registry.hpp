@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+
+#include "serverledge/core/clock.hpp"
+#include "serverledge/core/function_registry.hpp"
+#include "serverledge/core/key_value_store.hpp"
+#include "serverledge/core/observer.hpp"
+
+namespace serverledge {
+
+/// Who else writes to a store.
+enum class StoreSharing {
+  kAlone,   ///< nobody: what a creation that was cut off left behind is removed when the registry begins
+  kShared,  ///< other nodes
+};
+
+/// The functions in a store: records under `/function/<name>` as the contract has them, code up to 1 MB
+/// inside the record, larger code in pieces of 1 MiB under `/serverledge/code/<name>/<SHA-256 of the
+/// code>/<n>`, written before the record that refers to it and removed after the last one that did.
+///
+/// A copy of all records is kept in memory by a watch: `find` of a known name never asks the store, which may
+/// be away. An unknown name is looked up in the store once (200 ms at most), and the outcome remembered for 1
+/// s. What this node itself changed is in the copy when the call returns. Records that cannot be read are
+/// logged and passed over.
+///
+/// The listener of `on_change` runs on the thread that made the change, or on the store's.
+/// Creates, updates and removals wait for each other (30 s at most, then kUnavailable).
+///
+/// Thread-safe. `store`, `clock` and `observer` must outlive it.
+std::unique_ptr<FunctionRegistry> make_stored_registry(KeyValueStore& store, Clock& clock, Observer& observer,
+                                                       StoreSharing sharing);
+
+}  // namespace serverledge
