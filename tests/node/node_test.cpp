@@ -112,7 +112,8 @@ class Gate {
 };
 
 // Known defect 1: results of asynchronous calls were lost or given to somebody else.
-TEST_CASE("Of 400 concurrent asynchronous calls of different functions each publishes its own result", "[node]") {
+TEST_CASE("Of 400 concurrent asynchronous calls of different functions each publishes its own result",
+          "[node]") {
   Rig rig;
   std::vector<FunctionPtr> functions;
   for (int i = 0; i < 40; ++i) functions.push_back(rig.create("f" + std::to_string(i), 32));
@@ -129,7 +130,8 @@ TEST_CASE("Of 400 concurrent asynchronous calls of different functions each publ
     for (int client = 0; client < 8; ++client) {
       clients.emplace_back([&, client] {
         for (int i = 0; i < 50; ++i) {
-          const FunctionPtr& function = functions[static_cast<std::size_t>(client * 50 + i) % functions.size()];
+          const FunctionPtr& function =
+              functions[static_cast<std::size_t>(client * 50 + i) % functions.size()];
           const std::string params = std::to_string(client * 1000 + i);
           const auto id = rig.node->invoke_async(Rig::invocation(function, params));
           const std::scoped_lock lock(mutex);
@@ -162,14 +164,16 @@ TEST_CASE("Asynchronous calls that wait hold no thread, and leave the queue to c
   });
   gate.wait_for(1);
   std::vector<std::string> ids;
-  for (int i = 0; i < 50; ++i) ids.push_back(rig.node->invoke_async(Rig::invocation(f, std::to_string(i))).value());
+  for (int i = 0; i < 50; ++i)
+    ids.push_back(rig.node->invoke_async(Rig::invocation(f, std::to_string(i))).value());
   std::jthread caller([&] {
     Invocation waiting = Rig::invocation(f, "7");
     (void)rig.node->invoke(waiting);
   });
   while (rig.node->invoker().view({}).queued == 0) std::this_thread::yield();
   gate.open();
-  for (int i = 0; i < 50; ++i) CHECK(rig.answer_of(ids[static_cast<std::size_t>(i)]).result == std::to_string(i));
+  for (int i = 0; i < 50; ++i)
+    CHECK(rig.answer_of(ids[static_cast<std::size_t>(i)]).result == std::to_string(i));
 }
 
 TEST_CASE("Asynchronous calls beyond async.capacity are refused", "[node]") {

@@ -436,8 +436,8 @@ class LocalPool final : public ContainerPool {
   LeaseHome& home_;
   ContainerId last_id_ = 0;
   int starts_ = 0;
-  Resources busy_;  // of containers with calls or starting
-  Resources held_;  // memory of all containers; its millicores stay 0
+  Resources busy_;               // of containers with calls or starting
+  Resources held_;               // memory of all containers; its millicores stay 0
   std::int64_t leaving_mb_ = 0;  // of it, what is being removed and promised to no heir
   std::map<ContainerId, Instance> instances_;
   std::map<std::string, FunctionPool, std::less<>> functions_;

@@ -28,7 +28,8 @@ struct Acquired {
   enum class Kind {
     kLease,       ///< a slot: warm, or reserved and to be started by the holder
     kJoin,        ///< none now, but a container of the function is starting
-    kStartLimit,  ///< there is room for a container, but too many are starting, or others are just being removed
+    kStartLimit,  ///< there is room for a container, but too many are starting, or others are just being
+                  ///< removed
     kNoMemory,    ///< not enough memory, even after evicting all that is idle
     kNoCores,     ///< not enough cores
   };
