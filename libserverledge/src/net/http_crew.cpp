@@ -7,12 +7,13 @@
 #include <array>
 #include <system_error>
 
+#include "net/socket.hpp"
+
 namespace serverledge {
 
 namespace {
 
-constexpr std::size_t kBatch = 8;          // events that a worker takes per system call
-constexpr int kIdleMilliseconds = 10'000;  // an idle worker beyond the minimum leaves after this
+constexpr std::size_t kBatch = 8;  // events that a worker takes per system call
 
 }  // namespace
 
@@ -101,7 +102,7 @@ void HttpCrew::work(Worker& worker) {
       const std::size_t count = wait_for_events(claimed);
       if (stopping_) return;
       if (count == 0) {
-        const bool long_idle = system_clock().now() - since >= std::chrono::milliseconds(kIdleMilliseconds);
+        const bool long_idle = system_clock().now() - since >= options_.thread_idle_timeout;
         if (long_idle && may_leave(worker)) return;
         continue;
       }
@@ -117,7 +118,8 @@ std::size_t HttpCrew::wait_for_events(std::span<Connection*> claimed) {
   idle_.fetch_add(1);
   // Whoever queues a connection looks at idle_ afterwards; we look at the queue after saying that we are
   // idle.
-  const std::size_t count = waiting_count_.load() > 0 ? 0 : table_.wait(claimed, kIdleMilliseconds);
+  const int limit = poll_milliseconds(TimePoint(options_.thread_idle_timeout), TimePoint{});
+  const std::size_t count = waiting_count_.load() > 0 ? 0 : table_.wait(claimed, limit);
   if (idle_.fetch_sub(1) == 1 && !keeper_watches_.load()) wake_keeper();
   return count;
 }

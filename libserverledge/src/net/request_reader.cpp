@@ -86,6 +86,11 @@ void RequestReader::read_head() {
     begin_ += 2;
     scanner_ = {};
   }
+  if (const std::string_view first = waiting().substr(0, 1);
+      !first.empty() && first != "\r" && !is_token(first)) {
+    refuse(400, "not HTTP (is it TLS?)");
+    return;
+  }
   switch (scanner_.scan(waiting().substr(0, limits_.head_max))) {
     case HeadScanner::Found::kMalformed:
       refuse(400, fmt::format("malformed request: {}", scanner_.defect()));

@@ -26,6 +26,7 @@ struct HttpServerOptions {
   /// blocked in handlers and work has been waiting: for short calls few threads beat many.
   std::size_t min_threads = std::max(2U, std::thread::hardware_concurrency());
   std::size_t max_threads = 512;
+  Duration thread_idle_timeout = std::chrono::seconds(10);  ///< a further worker without work leaves
   /// With all max_threads blocked, a request that has waited this long is answered 503 with Retry-After.
   Duration patience = std::chrono::milliseconds(500);
 
