@@ -9,7 +9,8 @@ namespace serverledge {
 
 Result<void> read_invocation(std::string body, Invocation& invocation) {
   invocation.body = std::move(body);
-  RequestFields fields(invocation.body);
+  // The members of the params are the function's business: they are checked, but not taken apart.
+  RequestFields fields(invocation.body, {.built_depth = 1});
   if (const std::optional<JsonValue> params = fields.object("Params")) {
     invocation.params_begin = params->offset();
     invocation.params_size = params->raw().size();

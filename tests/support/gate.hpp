@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+namespace serverledge::testing {
+
+/// A door at which threads wait until it is opened. A wait that lasts a minute is a defect, and ends.
+class Gate {
+ public:
+  void open() {
+    const std::scoped_lock lock(mutex_);
+    opened_ = true;
+    changed_.notify_all();
+  }
+  /// Whether it was opened in time.
+  bool wait() {
+    std::unique_lock lock(mutex_);
+    ++arrived_;
+    changed_.notify_all();
+    return changed_.wait_for(lock, kTooLong, [this] { return opened_; });
+  }
+  /// Returns when that many threads have come to the door; false if they have not in time.
+  bool wait_for_arrivals(int count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kTooLong, [&] { return arrived_ >= count; });
+  }
+
+ private:
+  static constexpr std::chrono::minutes kTooLong{1};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool opened_ = false;
+  int arrived_ = 0;
+};
+
+}  // namespace serverledge::testing
