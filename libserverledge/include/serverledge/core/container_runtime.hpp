@@ -108,7 +108,8 @@ class CodeArchive {
  public:
   virtual ~CodeArchive() = default;
   struct Checked {
-    std::string digest;  ///< SHA-256 of the bytes, lower-case hex
+    std::string
+        digest;  ///< SHA-256 of the bytes (of a single file: of its name, NUL and them), lower-case hex
     std::uint64_t packed_bytes = 0;
     std::uint64_t unpacked_bytes = 0;
   };
