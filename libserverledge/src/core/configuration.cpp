@@ -136,12 +136,18 @@ const ConfigurationKey& row_for(std::string_view name, std::initializer_list<Typ
 }  // namespace
 
 std::string_view nearest_configuration_key(std::string_view name) {
-  const auto& keys = configuration_keys();
-  return std::min_element(keys.begin(), keys.end(),
-                          [&](const ConfigurationKey& a, const ConfigurationKey& b) {
-                            return edit_distance(name, a.name) < edit_distance(name, b.name);
-                          })
-      ->name;
+  constexpr std::size_t kLongestCompared = 64;
+  name = name.substr(0, kLongestCompared);
+  std::string_view nearest;
+  std::size_t fewest = std::numeric_limits<std::size_t>::max();
+  for (const ConfigurationKey& key : configuration_keys()) {
+    const std::size_t distance = edit_distance(name, key.name);
+    if (distance < fewest) {
+      fewest = distance;
+      nearest = key.name;
+    }
+  }
+  return nearest;
 }
 
 std::string environment_name(std::string_view key) {
