@@ -5,6 +5,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
@@ -88,12 +89,20 @@ class Repetitions {
   std::map<std::string, Seen> seen_;
 };
 
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+bool is_word(std::string_view value) {
+  return !value.empty() && is_utf8(value) && std::none_of(value.begin(), value.end(), [](char c) {
+    return is_control(c) || c == ' ' || c == '"' || c == '=';
+  });
+}
+
 std::string milliseconds(Duration duration) { return fmt::format("{:.3f}", seconds(duration) * 1000); }
 
 class LogObserver final : public Observer {
  public:
   LogObserver(const LogOptions& options, Clock& clock)
-      : json_(options.format == LogFormat::kJson), repetitions_(clock) {
+      : json_(options.format == LogFormat::kJson), clock_(clock), repetitions_(clock) {
     std::shared_ptr<spdlog::sinks::sink> sink;
     if (options.sink) {
       sink = std::make_shared<FunctionSink>(options.sink);
@@ -102,9 +111,12 @@ class LogObserver final : public Observer {
     }
     logger_ = std::make_unique<spdlog::logger>("serverledge", std::move(sink));
     logger_->set_level(to_spdlog(options.level));
-    logger_->set_pattern(json_ ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
-                               : "%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+    logger_->set_pattern(
+        json_ ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})" : "%Y-%m-%dT%H:%M:%S.%eZ %l %v",
+        spdlog::pattern_time_type::utc);
     logger_->flush_on(spdlog::level::debug);
+    // A log that cannot be written has nowhere to say so.
+    logger_->set_error_handler([](const std::string&) {});
   }
 
   void completed(const Invocation& invocation, const ExecutionReport& report) override {
@@ -150,8 +162,8 @@ class LogObserver final : public Observer {
   }
 
   void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override {
-    if (level != LogLevel::kWarning) return write(level, event, fields);
-    std::string about;
+    if (level < LogLevel::kWarning) return write(level, event, fields);
+    std::string about(level == LogLevel::kError ? "error " : "");
     for (const auto& [name, value] : fields) about.append(name).append("=").append(value).push_back(' ');
     once_in_a_while(level, event, about, fields);
   }
@@ -172,10 +184,12 @@ class LogObserver final : public Observer {
       append_json_string(line, event);
     } else {
       line.append(event);
+      std::replace_if(line.begin(), line.end(), is_control, ' ');
     }
     for (const auto& [name, value] : fields) field(line, name, value);
     if (left_out > 0) field(line, "left_out", std::to_string(left_out));
-    logger_->log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
+    logger_->log(std::chrono::time_point_cast<spdlog::log_clock::duration>(clock_.wall()),
+                 spdlog::source_loc{}, to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
   }
 
   void field(std::string& line, std::string_view name, std::string_view value) const {
@@ -187,8 +201,9 @@ class LogObserver final : public Observer {
       return;
     }
     line.append(" ").append(name).push_back('=');
-    // Quoted where it would not be one word, so that no value can look like another field or line.
-    if (value.find_first_of(" \t\r\n\"=") == std::string_view::npos && !value.empty()) {
+    // Quoted where it would not be one word, so that no value can look like another field or line, or reach
+    // a terminal as a command.
+    if (is_word(value)) {
       line.append(value);
     } else {
       append_json_string(line, value);
@@ -196,6 +211,7 @@ class LogObserver final : public Observer {
   }
 
   const bool json_;
+  Clock& clock_;
   Repetitions repetitions_;
   std::unique_ptr<spdlog::logger> logger_;
 };

@@ -24,10 +24,11 @@ struct LogOptions {
 /// "debug", "info", "warning", "error"; nullopt for another name.
 std::optional<LogLevel> log_level(std::string_view name);
 
-/// Writes what happens as one line each, text or JSON. Successful calls are lines of level debug; failed and
-/// refused ones of level info, with the request's id. Params, results and output never appear. The same event
-/// about the same thing is written at most once in 10 seconds if it is a refusal or a warning, with the
-/// number left out in between. Thread-safe.
+/// Writes what happens as one line each, text or JSON, with the time in UTC. Successful calls are lines of
+/// level debug; failed and refused ones of level info, with the request's id. Params, results, output and a
+/// function's own messages never appear. The same event about the same thing is written at most once in 10
+/// seconds if it is a refusal, a warning or an error, with the number left out in between. Thread-safe.
+/// `clock` must outlive it.
 std::shared_ptr<Observer> make_log_observer(const LogOptions& options, Clock& clock);
 
 /// One observer that tells all of them, in this order. Thread-safe if they are.
