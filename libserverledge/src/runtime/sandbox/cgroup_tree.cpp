@@ -170,7 +170,8 @@ void CgroupTree::open_v2(const std::string& mount, std::string_view own) {
   hand_on(root);
   hand_on(root + '/' + node_);
   roots_.processes = root;
-  const std::string given = read_control(root + '/' + node_ + "/cgroup.subtree_control");
+  std::string given = read_control(root + '/' + node_ + "/cgroup.subtree_control");
+  if (given.ends_with('\n')) given.pop_back();
   for (const Controller& controller : kControllers) {
     if (has_word(given, ' ', controller.name)) {
       roots_.*controller.folder = root;
