@@ -95,7 +95,7 @@ install_packages() {
 explain_apt_failure() {
   local log=$1
   shift
-  tail -n 15 "$log" | sed 's/^/  | /'
+  tail -n 6 "$log" | sed 's/^/  | /'
   if grep -qE 'Could not resolve|Temporary failure|Could not connect|Connection (failed|timed out)|Network is unreachable|Failed to fetch' "$log"; then
     echo "The package archive cannot be reached: no network, or no way through a proxy (see apt.conf(5), Acquire::http::Proxy)."
   elif grep -q 'Unable to locate package' "$log"; then

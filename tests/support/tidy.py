@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -39,7 +40,8 @@ def included_headers(build, root):
 
 def key_of(entry, headers, common):
     parts = [*common, entry["command"]]
-    for file in sorted({pathlib.Path(entry["file"]), *headers.get(entry["output"], [])}):
+    target = re.search(r" -o (\S+)", entry["command"])[1]
+    for file in sorted({pathlib.Path(entry["file"]), *headers.get(target, [])}):
         parts.append(f"{file} {digest(file)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -67,16 +69,17 @@ def main():
     verdicts = build / "tidy"
     verdicts.mkdir(exist_ok=True)
 
-    pending = {}
-    entries = json.loads((build / "compile_commands.json").read_text())
-    for entry in entries:
+    pending, known = {}, 0
+    for entry in json.loads((build / "compile_commands.json").read_text()):
         source = pathlib.Path(entry["file"])
         if build in source.parents:  # generated
             continue
         verdict = verdicts / key_of(entry, headers, common)
-        if not verdict.exists():
+        if verdict.exists():
+            known += 1
+        else:
             pending.setdefault(str(source), []).append(verdict)
-    print(f"clang-tidy: {len(pending)} files to check, {len(entries) - len(pending)} known to be clean", flush=True)
+    print(f"clang-tidy: {len(pending)} files to check, {known} known to be clean", flush=True)
 
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:

@@ -58,7 +58,7 @@ make_root() {
   local packages stamp kernel
   packages=$({ echo systemd systemd-sysv dbus dbus-user-session libpam-systemd procps python3 nodejs; packages_for libraries; } |
     tr '\n ' ',,' | sed 's/,*$//')
-  stamp="$mirror $packages $(sha256sum <tests/vm/guest/init)"
+  stamp="$mirror $packages $(cat tests/vm/guest/init tests/vm/guest/prepare.sh | sha256sum)"
   if ! $fresh && [ "$(cat "$vm/stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
 
   can_be_root || fail "making the Debian root needs root; run this once as root, or with sudo"
@@ -100,9 +100,9 @@ make_overlay() {
   cat "$vm/root.cpio" "$vm/overlay.cpio" >"$vm/initrd"
 }
 
-# qemu with our kernel and root: machine <kernel parameter> <qemu options...>, into the array `machine`.
+# qemu with our kernel and root: machine <kernel parameters> <qemu options...>, into the array `machine`.
 machine() {
-  local parameters="rdinit=/init console=ttyS0 panic=-1 quiet $1"
+  local parameters="rdinit=/init console=ttyS0 panic=-1 quiet systemd.mask=serial-getty@ttyS0.service $1"
   shift
   machine=(qemu-system-x86_64 -accel 'tcg,thread=multi' -cpu max -smp 2 -m 3584 -nodefaults -display none -no-reboot
     -kernel "$vm/vmlinuz" -initrd "$vm/initrd" -append "$parameters" "$@")
@@ -113,7 +113,7 @@ run_tests() {
   local status=0
   machine "serverledge.run=${only:-all}" -serial "file:$vm/console.log" -serial stdio
   say "booting (its console: $vm/console.log)"
-  timeout --foreground "$timeout" "${machine[@]}" </dev/null | tr -d '\r' | tee "$vm/results" || status=$?
+  timeout --foreground "$timeout" "${machine[@]}" </dev/null | sed -u 's/\r$//' | tee "$vm/results" || status=$?
   local passed failed skipped
   passed=$(grep -c '^PASS ' "$vm/results") || true
   failed=$(grep -c '^FAIL ' "$vm/results") || true
@@ -135,7 +135,7 @@ cmake --preset release -DSERVERLEDGE_BUILD_TESTS=ON >"$vm/configure.log" 2>&1 ||
 NINJA_STATUS='  [%f/%t] ' cmake --build --preset release
 make_overlay
 if $shell; then
-  machine serverledge.run=shell -chardev stdio,mux=on,id=console -serial chardev:console -mon console
+  machine "serverledge.run=shell systemd.debug_shell=ttyS0" -chardev stdio,mux=on,id=console -serial chardev:console -mon console
   exec "${machine[@]}"
 else
   run_tests

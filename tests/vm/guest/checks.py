@@ -1,7 +1,260 @@
 #!/usr/bin/env python3
-"""What must hold on a Debian 12 with systemd, for one identity (the argument): prints a line PASS, FAIL or SKIP for each."""
-import os, subprocess, sys
+"""What must hold on a Debian 12 with systemd and cgroups v2, for the identity that this runs as.
+
+Usage: checks.py <root | root-service | user | user-service>
+
+Prints one line "PASS|FAIL|SKIP <identity>: <what>" for each check, and what helps to understand a failure."""
+
+import base64
+import concurrent.futures
+import contextlib
+import io
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+checkout = pathlib.Path(__file__).resolve().parents[3]
+binaries = checkout / "build/release/bin"
 identity = sys.argv[1]
-print("PASS", identity, os.getuid(), open("/proc/self/cgroup").read().strip(), flush=True)
-print(open("/sys/fs/cgroup" + open("/proc/self/cgroup").read().strip()[3:] + "/cgroup.controllers").read())
-print(subprocess.run(["bash", "-c", "ls -ld /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); id; pwd; env; unshare -Urm id"], capture_output=True, text=True))
+
+# ---------------------------------------------------------------------------------------------- what may not stay behind
+
+our_names = ("serverledge", "python", "node")
+
+
+def processes():
+    """Command lines of what may be ours, by process, without this script and what started it."""
+    own = {os.getpid(), os.getppid()}
+    found = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            if int(folder.name) not in own and any(name in command.split(" ")[0] for name in our_names):
+                found[folder.name] = command
+    return found
+
+
+def cgroups():
+    """Every cgroup in which something of ours could live: those below this one, and those of a node that is root."""
+    own = pathlib.Path("/sys/fs/cgroup" + pathlib.Path("/proc/self/cgroup").read_text().strip().split("::")[1])
+    found = {str(path): "" for path in own.glob("**/") if path != own}
+    found.update({str(path): "" for path in pathlib.Path("/sys/fs/cgroup/serverledge").glob("*/")})
+    return found
+
+
+def mounts():
+    return {line: "" for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()}
+
+
+def files():
+    found = {}
+    for folder in ("/tmp", "/dev/shm", "/var/tmp"):
+        found.update({str(path): "" for path in pathlib.Path(folder).glob("*")})
+    return found
+
+
+def snapshot():
+    return {**processes(), **cgroups(), **mounts(), **files()}
+
+
+@contextlib.contextmanager
+def nothing_left_behind():
+    before = snapshot()
+    yield
+    deadline = time.monotonic() + 10
+    while left := {key: value for key, value in snapshot().items() if key not in before}:
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.2)
+
+
+# ------------------------------------------------------------------------------------------------------- a node to talk to
+
+
+class Node:
+    """A node of its own, with its files in a temporary folder."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.configuration = self.folder / "serverledge.yaml"
+        self.configuration.write_text(f"api.listen: 127.0.0.1\napi.port: {self.port}\nstore.path: {self.folder}/store\n")
+        self.start()
+
+    def start(self):
+        with open(self.folder / "node.log", "ab") as log:
+            self.process = subprocess.Popen([binaries / "serverledge", self.configuration], stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                if self.request("GET", "/readyz")[0] == 200:
+                    return
+            assert self.process.poll() is None, f"the node has ended: {self.log()}"
+            assert time.monotonic() < deadline, f"the node was not ready in time: {self.log()}"
+            time.sleep(0.1)
+
+    def log(self):
+        return (self.folder / "node.log").read_text(errors="replace")[-3000:]
+
+    def request(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def create(self, name, source, **fields):
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo("function.py")
+            entry.size = len(source.encode())
+            tar.addfile(entry, io.BytesIO(source.encode()))
+        body = {"Name": name, "Runtime": "python3", "Handler": "function.handler", "MemoryMB": 64,
+                "TarFunctionCode": base64.b64encode(archive.getvalue()).decode(), **fields}
+        status, answer = self.request("POST", "/create", body)
+        assert status == 200, f"/create {name}: {status} {answer}"
+
+    def invoke(self, name, **params):
+        status, answer = self.request("POST", f"/invoke/{name}", {"Params": params})
+        return status, json.loads(answer) if answer.startswith(b"{") else answer.decode()
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait(30)
+
+    def memory_limits(self):
+        """How this node says that it limits memory."""
+        return "rlimit" if "rlimit" in self.log() else "cgroup"
+
+
+@contextlib.contextmanager
+def node():
+    with tempfile.TemporaryDirectory() as folder:
+        running = Node(folder)
+        try:
+            yield running
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n--- the node's log\n{running.log()}") from error
+        finally:
+            if running.process.poll() is None:
+                running.stop()
+
+
+HELLO = "def handler(params, context):\n    return 'hello'\n"
+
+
+def answers(running):
+    status, answer = running.invoke("hello")
+    assert status == 200 and answer["Result"] == '"hello"', f"hello: {status} {answer}"
+
+
+# ------------------------------------------------------------------------------------------------------------- the checks
+
+
+def quickstart_answers_and_leaves_nothing():
+    with nothing_left_behind():
+        done = subprocess.run([checkout / "examples/quickstart.sh", "--no-build"], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def a_function_over_its_memory_ends_with_kind_memory():
+    with nothing_left_behind(), node() as running:
+        running.create("hello", HELLO)
+        running.create("hog", "def handler(params, context):\n    kept = []\n    while True:\n        kept.append(bytearray(1 << 20))\n")
+        status, answer = running.invoke("hog")
+        assert status == 500 and answer["Error"]["Kind"] == "memory", f"{status} {answer}"
+        answers(running)
+
+
+def a_fork_bomb_is_contained():
+    with nothing_left_behind(), node() as running:
+        running.create("hello", HELLO)
+        running.create("bomb", "import os\ndef handler(params, context):\n    while True:\n        os.fork()\n", TimeoutSec=20)
+        status, answer = running.invoke("bomb")
+        assert status in (500, 504), f"{status} {answer}"
+        answers(running)
+
+
+def an_endless_loop_ends_with_kind_timeout():
+    with nothing_left_behind(), node() as running:
+        running.create("hello", HELLO)
+        running.create("loop", "def handler(params, context):\n    while True:\n        pass\n", TimeoutSec=1)
+        status, answer = running.invoke("loop")
+        assert status == 504 and answer["Error"]["Kind"] == "timeout", f"{status} {answer}"
+        answers(running)
+
+
+def a_killed_node_leaves_nothing_once_another_has_run():
+    with nothing_left_behind(), node() as running:
+        running.create("hello", HELLO)
+        answers(running)
+        running.stop(signal.SIGKILL)
+        running.start()
+        answers(running)
+
+
+executables = ["runtime_test", "sandbox_conformance_test"]
+checks = [
+    quickstart_answers_and_leaves_nothing,
+    a_function_over_its_memory_ends_with_kind_memory,
+    a_fork_bomb_is_contained,
+    an_endless_loop_ends_with_kind_timeout,
+    a_killed_node_leaves_nothing_once_another_has_run,
+]
+
+
+def say(verdict, name, began, details=""):
+    lines = [f"{verdict} {identity}: {name} ({time.monotonic() - began:.0f} s)"]
+    lines += [f"  | {line}" for line in details.splitlines()]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def run_test_cases(executable):
+    """Every test case of a Catch2 executable in a process of its own, as ctest does; exit code 4 is a skip."""
+    program = binaries / executable
+    listed = subprocess.run([program, "--list-test-names-only"], capture_output=True, text=True).stdout
+
+    def run(name):
+        began = time.monotonic()
+        pattern = name.replace("\\", "\\\\").replace(",", "\\,").replace("[", "\\[")
+        try:
+            done = subprocess.run([program, pattern], capture_output=True, text=True, timeout=300, errors="replace")
+        except subprocess.TimeoutExpired:
+            return say("FAIL", f"{executable}: {name}", began, "it takes longer than 300 s")
+        output = (done.stdout + done.stderr)[-4000:]
+        if done.returncode == 4:
+            return say("SKIP", f"{executable}: {name}: {output.strip().splitlines()[-1]}", began)
+        return say("FAIL" if done.returncode else "PASS", f"{executable}: {name}", began, output if done.returncode else "")
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, filter(None, listed.splitlines())))
+
+
+def main():
+    for check in checks:
+        name, began = check.__name__.replace("_", " "), time.monotonic()
+        try:
+            check()
+        except (AssertionError, OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+            say("FAIL", name, began, f"{type(error).__name__}: {error}")
+        else:
+            say("PASS", name, began)
+    for executable in executables:
+        run_test_cases(executable)
+
+
+if __name__ == "__main__":
+    main()

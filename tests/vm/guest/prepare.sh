@@ -5,18 +5,10 @@ root=$1
 echo serverledge-vm >"$root/etc/hostname"
 echo '127.0.0.1 localhost serverledge-vm' >"$root/etc/hosts"
 : >"$root/etc/fstab"
-chroot "$root" passwd -d root
 chroot "$root" useradd --create-home --shell /bin/bash newcomer
 # The user's own systemd runs without a login, as after `loginctl enable-linger`.
 mkdir -p "$root/var/lib/systemd/linger"
 touch "$root/var/lib/systemd/linger/newcomer"
-# A root shell on the console of --shell.
-mkdir -p "$root/etc/systemd/system/serial-getty@ttyS0.service.d"
-cat >"$root/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf" <<'END'
-[Service]
-ExecStart=
-ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200 %I vt220
-END
 # What only makes the archive bigger, or works on its own while the tests run.
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/man \
   "$root"/usr/share/locale "$root"/usr/share/info
