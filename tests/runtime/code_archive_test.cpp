@@ -278,7 +278,7 @@ TEST_CASE("of an entry that comes twice the last one counts, without writing thr
 }
 
 TEST_CASE("an archive over a limit is refused while it is read, and nothing of it is kept", "[archive]") {
-  Fixture f({.folder = {}, .packed_max = 1 << 20, .unpacked_max = 10 << 20, .entries_max = 50});
+  Fixture f({.packed_max = 1 << 20, .unpacked_max = 10 << 20, .entries_max = 50});
   SECTION("packed") {
     const Error error = f.refused(std::string((1 << 20) + 1, '#'));
     CHECK(error.code == ErrorCode::kTooLarge);
@@ -467,7 +467,7 @@ TEST_CASE("unpacked code is found again after a restart, and what was left half 
 
 TEST_CASE("code that no function has any more is removed once nobody has asked for it for a while",
           "[archive]") {
-  Fixture f({.folder = {}, .unused_for = 10min});
+  Fixture f({.unused_for = 10min});
   const std::string kept = fs::path(f.unpacked(tar_of("hello.py", "kept"))).filename();
   const std::string used = fs::path(f.unpacked(tar_of("hello.py", "used"))).filename();
   const std::string unused = fs::path(f.unpacked(tar_of("hello.py", "unused"))).filename();

@@ -12,7 +12,7 @@
 namespace serverledge {
 
 struct CodeArchiveOptions {
-  std::string folder;                                      ///< where unpacked code is kept; made if missing
+  std::string folder = {};                                 ///< where unpacked code is kept; made if missing
   std::uint64_t packed_max = std::uint64_t{64} << 20U;     ///< bytes as sent
   std::uint64_t unpacked_max = std::uint64_t{512} << 20U;  ///< bytes unpacked, every entry counted
   std::uint64_t entries_max = 50'000;                      ///< files, folders and links

@@ -97,7 +97,7 @@ Result<void> Cgroup::add(pid_t pid) {
 Result<std::vector<FileDescriptor>> Cgroup::open_procs() const {
   std::vector<FileDescriptor> files;
   for (const std::string& folder : folders_.all()) {
-    const std::string path = folder + "/cgroup.procs";
+    const std::string path = folder + (unified_ ? "/cgroup.procs" : "/tasks");
     FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!file.valid())
       return Unexpected(ErrorCode::kUnsupported,

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "net/file_descriptor.hpp"
+#include "serverledge/core/clock.hpp"
+#include "serverledge/core/result.hpp"
+
+namespace serverledge {
+
+/// A connection to a web server, plain or by TLS, on which every wait ends at the deadline it was made with.
+/// Errors: kDeadline; kUnavailable if the connection broke; kInvalid if the server does not prove to be who
+/// it should be. Confined to one thread.
+class WebStream {
+ public:
+  virtual ~WebStream() = default;
+  virtual Result<void> send(std::string_view bytes) = 0;
+  /// What has come, at least a byte; 0 at the end.
+  virtual Result<std::size_t> receive(std::span<char> into) = 0;
+};
+
+/// Over a connected, non-blocking socket.
+std::unique_ptr<WebStream> plain_stream(FileDescriptor socket, TimePoint deadline, Clock& clock);
+
+/// The same by TLS 1.2 or later, after the handshake: the certificate must be valid for `host` (a name or
+/// address) and come from an authority of `ca_file` (PEM), or of the system if that is empty.
+Result<std::unique_ptr<WebStream>> tls_stream(FileDescriptor socket, const std::string& host,
+                                              const std::string& ca_file, TimePoint deadline, Clock& clock);
+
+}  // namespace serverledge

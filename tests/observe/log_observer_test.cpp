@@ -1,0 +1,167 @@
+#include "serverledge/observe/log_observer.hpp"
+
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "serverledge/core/json.hpp"
+
+namespace serverledge {
+namespace {
+
+class StoppedClock final : public Clock {
+ public:
+  TimePoint now() const override { return time; }
+  WallTime wall() const override { return WallTime{} + (time - TimePoint{}); }
+  TimePoint time{std::chrono::seconds(1000)};
+};
+
+struct Rig {
+  explicit Rig(LogLevel level = LogLevel::kInfo, LogFormat format = LogFormat::kText)
+      : observer(make_log_observer(
+            {level, format, [this](std::string_view line) { lines.emplace_back(line); }}, clock)) {
+    Function function;
+    function.name = "hello";
+    invocation.id = "hello-1";
+    invocation.function = std::make_shared<const Function>(function);
+    invocation.body = R"({"password":"secret-param"})";
+    invocation.params_size = invocation.body.size();
+    report.result = "secret-result";
+    report.output = "secret-output";
+  }
+  StoppedClock clock;
+  std::vector<std::string> lines;
+  std::shared_ptr<Observer> observer;
+  Invocation invocation;
+  ExecutionReport report;
+};
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+TEST_CASE("A successful call writes no line at the default level, and one at debug", "[log]") {
+  Rig quiet;
+  quiet.observer->completed(quiet.invocation, quiet.report);
+  CHECK(quiet.lines.empty());
+  Rig loud(LogLevel::kDebug);
+  loud.observer->completed(loud.invocation, loud.report);
+  REQUIRE(loud.lines.size() == 1);
+  CHECK(contains(loud.lines[0], "request=hello-1"));
+}
+
+TEST_CASE("A failed call is a line with its request and kind, and nothing of params, result or output",
+          "[log]") {
+  Rig rig(LogLevel::kDebug);
+  rig.report.failure = Failure{FailureKind::kRaised, "ValueError: secret-message", "secret-traceback"};
+  rig.observer->completed(rig.invocation, rig.report);
+  REQUIRE(rig.lines.size() == 1);
+  CHECK(contains(rig.lines[0], "info function failed request=hello-1 function=hello kind=raised"));
+  CHECK_FALSE(contains(rig.lines[0], "secret"));
+}
+
+TEST_CASE("Refusals for the same reason are written once in ten seconds, with the number left out", "[log]") {
+  Rig rig;
+  const Error full{ErrorCode::kNoResources, "full", "queue_full"};
+  for (int i = 0; i < 50; ++i) rig.observer->rejected(rig.invocation, full);
+  rig.observer->rejected(rig.invocation, {ErrorCode::kNoResources, "late", "deadline"});
+  REQUIRE(rig.lines.size() == 2);
+  rig.clock.time += std::chrono::seconds(10);
+  rig.observer->rejected(rig.invocation, full);
+  REQUIRE(rig.lines.size() == 3);
+  CHECK(contains(rig.lines[2], "left_out=49"));
+}
+
+TEST_CASE("No value can look like another field or line", "[log]") {
+  Rig rig;
+  rig.observer->log(LogLevel::kInfo, "event", {{"name", "a b=c\nfake line"}, {"empty", ""}});
+  REQUIRE(rig.lines.size() == 1);
+  CHECK(contains(rig.lines[0], R"(event name="a b=c\nfake line" empty="")"));
+}
+
+TEST_CASE("JSON lines are JSON whatever is in them", "[log]") {
+  Rig rig(LogLevel::kInfo, LogFormat::kJson);
+  rig.observer->log(LogLevel::kError, "a \"quoted\" event {}", {{"name", "line\nbreak \xff %v {}"}});
+  REQUIRE(rig.lines.size() == 1);
+  const auto document = JsonDocument::parse(rig.lines[0]);
+  REQUIRE(document);
+  CHECK(document->root().find("level")->as_string() == "error");
+  CHECK(document->root().find("event")->as_string() == "a \"quoted\" event {}");
+  CHECK(document->root().find("name")->as_string() == "line\nbreak \xEF\xBF\xBD %v {}");
+}
+
+TEST_CASE("A line is one line, begins with the clock's time in UTC, and cannot command a terminal", "[log]") {
+  Rig rig;
+  rig.clock.time += std::chrono::milliseconds(678);
+  rig.observer->log(LogLevel::kInfo, "an event\nof two", {{"value", "\x1b[31m"}, {"other", "\x7f"}});
+  CHECK(rig.lines == std::vector<std::string>{"1970-01-01T00:16:40.678Z info an event of two "
+                                              "value=\"\\u001b[31m\" other=\"\\u007f\""});
+}
+
+TEST_CASE("Warnings and errors are written once in ten seconds, each for itself; informations always",
+          "[log]") {
+  Rig rig;
+  for (int i = 0; i < 5; ++i) {
+    for (const LogLevel level : {LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
+      rig.observer->log(level, "store away", {{"reason", "refused"}});
+    }
+  }
+  CHECK(rig.lines.size() == 7);
+  rig.observer->log(LogLevel::kWarning, "store away", {{"reason", "late"}});
+  CHECK(rig.lines.size() == 8);
+}
+
+TEST_CASE("Nothing of params, results, output or a function's messages is written at any level", "[log]") {
+  for (const LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
+    Rig rig(LogLevel::kDebug, format);
+    rig.observer->completed(rig.invocation, rig.report);
+    rig.observer->rejected(rig.invocation, {ErrorCode::kNoResources, "full", "queue_full"});
+    rig.observer->container_started(*rig.invocation.function, std::chrono::milliseconds(1));
+    rig.observer->container_failed(*rig.invocation.function,
+                                   {ErrorCode::kFunctionFailed, "no module", "secret"});
+    rig.observer->container_gone(*rig.invocation.function, "expired");
+    rig.report.failure = Failure{FailureKind::kRaised, "ValueError: secret-message", "secret-traceback"};
+    rig.observer->completed(rig.invocation, rig.report);
+    CHECK(rig.lines.size() == 6);
+    for (const std::string& line : rig.lines) CHECK_FALSE(contains(line, "secret"));
+  }
+}
+
+TEST_CASE("However many different warnings there are, what is remembered of them is bounded", "[log]") {
+  Rig rig;
+  for (int i = 0; i < 5000; ++i) rig.observer->log(LogLevel::kWarning, "event", {{"n", std::to_string(i)}});
+  CHECK(rig.lines.size() == 5000);
+}
+
+TEST_CASE("Lines of many threads do not mix", "[log]") {
+  Rig rig;
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < 8; ++thread) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 200; ++i) rig.observer->log(LogLevel::kInfo, "event", {{"value", "abc"}});
+      });
+    }
+  }
+  REQUIRE(rig.lines.size() == 1600);
+  for (const std::string& line : rig.lines) REQUIRE(line == rig.lines[0]);
+}
+
+TEST_CASE("A combined observer tells each of its parts everything", "[log]") {
+  Rig one(LogLevel::kDebug);
+  Rig other(LogLevel::kDebug);
+  const auto both = combine({one.observer, other.observer});
+  both->completed(one.invocation, one.report);
+  both->rejected(one.invocation, {ErrorCode::kDeadline, "late", "deadline"});
+  both->container_started(*one.invocation.function, std::chrono::milliseconds(1));
+  both->container_failed(*one.invocation.function, {ErrorCode::kUnavailable, "away", {}});
+  both->container_gone(*one.invocation.function, "expired");
+  both->log(LogLevel::kInfo, "event", {{"a", "b"}});
+  CHECK(one.lines.size() == 6);
+  CHECK(one.lines == other.lines);
+}
+
+TEST_CASE("Levels are known by name", "[log]") {
+  CHECK(log_level("warning") == LogLevel::kWarning);
+  CHECK_FALSE(log_level("loud"));
+}
+
+}  // namespace
+}  // namespace serverledge
