@@ -56,6 +56,7 @@ struct Fixture {
   static HttpServerOptions one_worker() {
     HttpServerOptions options;
     options.min_threads = options.max_threads = 1;
+    options.patience = std::chrono::hours(1);
     return options;
   }
   HttpServerOptions with_log(HttpServerOptions options) {

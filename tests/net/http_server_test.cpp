@@ -293,6 +293,7 @@ TEST_CASE("a body over the limit is a 413 that its sender gets to see", "[http_s
 TEST_CASE("a large answer arrives whole, and a peer that does not read it holds no thread", "[http_server]") {
   HttpServerOptions options;
   options.min_threads = options.max_threads = 1;
+  options.patience = std::chrono::hours(1);
   Fixture fixture(std::move(options));
   const int port = fixture.start();
   RawPeer slow(port);

@@ -100,6 +100,12 @@ AnswerWriter::AnswerWriter(Failed failed) : failed_(std::move(failed)) {
   sigaction(SIGPIPE, nullptr, &before);
   protocol_ = std::make_unique<Protocol>();
   sigaction(SIGPIPE, &before, nullptr);
+  // A first answer for nobody: what cpp-httplib makes at its first use is made here, where there is one
+  // thread.
+  std::string head;
+  std::string body;
+  write(
+      {}, [] { return HttpResponse(); }, head, body);
 }
 
 AnswerWriter::~AnswerWriter() = default;

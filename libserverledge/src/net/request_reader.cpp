@@ -200,7 +200,7 @@ void RequestReader::read_counted_body() {
   const auto length = static_cast<std::size_t>(length_);
   const std::size_t here = std::min(length - received_, end_ - begin_);
   if (received_ + here > request_.body.size() && !grow_body(received_ + here)) return;
-  std::memcpy(request_.body.data() + received_, buffer_.data() + begin_, here);
+  waiting().copy(request_.body.data() + received_, here);
   begin_ += here;
   received_ += here;
   if (received_ == length) {
@@ -219,7 +219,7 @@ void RequestReader::read_chunked_body() {
     }
     if (received_ + data.size() > charged_ && !grow_body(std::max(received_ + data.size(), 2 * charged_)))
       return;
-    std::memcpy(request_.body.data() + received_, data.data(), data.size());
+    data.copy(request_.body.data() + received_, data.size());
     received_ += data.size();
     begin_ += consumed;
     if (chunks_.defect() != nullptr) {
