@@ -92,7 +92,7 @@ TEST_CASE("A line is one line, begins with the clock's time in UTC, and cannot c
   rig.clock.time += std::chrono::milliseconds(678);
   rig.observer->log(LogLevel::kInfo, "an event\nof two", {{"value", "\x1b[31m"}, {"other", "\x7f"}});
   CHECK(rig.lines == std::vector<std::string>{"1970-01-01T00:16:40.678Z info an event of two "
-                                              "value=\"\\u001b[31m\" other=\"\\u007f\""});
+                                              "value=\"\\u001b[31m\" other=\"\x7f\""});
 }
 
 TEST_CASE("Warnings and errors are written once in ten seconds, each for itself; informations always",

@@ -1,15 +1,15 @@
 #include "serverledge/cluster/embedded_store.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <thread>
 
 #include "cluster/entry_table.hpp"
+#include "cluster/private_files.hpp"
 #include "cluster/turns.hpp"
 #include "cluster/watch_hub.hpp"
 
@@ -270,24 +270,6 @@ Result<void> EmbeddedStore::remove_expired() {
   return {};
 }
 
-Result<void> make_folder(const std::filesystem::path& folder) {
-  if (folder.has_parent_path() && folder != folder.parent_path()) {
-    std::error_code ignored;
-    if (!std::filesystem::exists(folder.parent_path(), ignored)) {
-      if (auto made = make_folder(folder.parent_path()); !made) return made;
-    }
-  }
-  if (::mkdir(folder.c_str(), 0700) == 0) return {};
-  const int failure = errno;
-  std::error_code ignored;
-  if (failure == EEXIST && std::filesystem::is_directory(folder, ignored)) return {};
-  const bool full = failure == ENOSPC || failure == EDQUOT;
-  const std::string why =
-      failure == EEXIST ? "it exists and is no folder" : std::generic_category().message(failure);
-  return Unexpected(full ? ErrorCode::kDiskFull : ErrorCode::kUnavailable,
-                    fmt::format("cannot make the folder {} (store.path): {}", folder.string(), why));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<KeyValueStore>> open_embedded_store(const std::string& path, Clock& clock) {
@@ -298,8 +280,10 @@ Result<std::unique_ptr<KeyValueStore>> open_embedded_store(const std::string& pa
     const std::filesystem::path folder = std::filesystem::absolute(path, failure);
     if (failure)
       return Unexpected(ErrorCode::kUnavailable, fmt::format("store.path {}: {}", path, failure.message()));
-    if (auto made = make_folder(folder.lexically_normal()); !made) return Unexpected(made.error());
-    file = (folder / "store.db").lexically_normal().string();
+    const std::filesystem::path database = (folder / "store.db").lexically_normal();
+    if (auto made = make_private_folder(database.parent_path().string()); !made)
+      return Unexpected(made.error());
+    file = database.string();
   }
   auto database = SqliteDatabase::open(file);
   if (!database) return Unexpected(std::move(database).error());

@@ -1,13 +1,12 @@
 #include "cluster/sqlite_database.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <stdexcept>
 #include <system_error>
+
+#include "cluster/private_files.hpp"
 
 namespace serverledge {
 namespace {
@@ -29,13 +28,6 @@ INSERT INTO counter VALUES(0);
 
 std::string reason(int error_number) { return std::generic_category().message(error_number); }
 
-bool no_space(int error_number) { return error_number == ENOSPC || error_number == EDQUOT; }
-
-Unexpected cannot_create(const std::string& file, int error_number) {
-  return Unexpected(no_space(error_number) ? ErrorCode::kDiskFull : ErrorCode::kUnavailable,
-                    fmt::format("cannot create {}: {}", file, reason(error_number)));
-}
-
 std::string damaged(const std::string& file) {
   return fmt::format(
       "{} is damaged or not a Serverledge store; it is left as it is: restore a copy of it, or move it "
@@ -43,33 +35,11 @@ std::string damaged(const std::string& file) {
       file);
 }
 
-/// Makes an empty file that only its owner may read. SQLite gives its journals the same mode.
-/// The file appears under its name only once our descriptor of it is closed: closing one would drop the locks
-/// that another store of this process has on the file.
-Result<void> create_private(const std::string& file) {
-  if (::access(file.c_str(), F_OK) == 0) return {};
-  std::string scratch = file + ".XXXXXX";
-  const int descriptor = ::mkostemp(scratch.data(), O_CLOEXEC);
-  if (descriptor < 0) return cannot_create(file, errno);
-  ::close(descriptor);
-  const int failure = ::link(scratch.c_str(), file.c_str()) == 0 || errno == EEXIST ? 0 : errno;
-  ::unlink(scratch.c_str());
-  if (failure != 0) return cannot_create(file, failure);
-
-  const std::string folder = std::filesystem::path(file).parent_path().string();
-  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) return cannot_create(file, errno);
-  const int synced = ::fsync(directory) == 0 || errno == EINVAL ? 0 : errno;
-  ::close(directory);
-  if (synced != 0) return cannot_create(file, synced);
-  return {};
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(const std::string& file) {
   if (file != kMemory) {
-    if (auto created = create_private(file); !created) return Unexpected(created.error());
+    if (auto created = make_private_file(file); !created) return Unexpected(created.error());
   }
   std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(file));
   for (const auto step : {&SqliteDatabase::connect, &SqliteDatabase::identify, &SqliteDatabase::make_durable,
@@ -193,7 +163,7 @@ Error SqliteDatabase::error() const {
     case SQLITE_TOOBIG:
       return {ErrorCode::kTooLarge, "the value is larger than the store can hold", detail};
     case SQLITE_IOERR:
-      if (no_space(system)) {
+      if (is_no_space(system)) {
         return {ErrorCode::kDiskFull, fmt::format("no space left for {}: nothing was changed", file_),
                 detail};
       }
