@@ -1,0 +1,73 @@
+#include "process_setup.hpp"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include <linux/magic.h>
+
+namespace serverledge {
+namespace {
+
+constexpr const char* kCgroups = "/sys/fs/cgroup";
+
+std::optional<std::string> raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return std::nullopt;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return std::nullopt;
+  return std::string("the limit of open descriptors cannot be raised: ") + std::strerror(errno);
+}
+
+/// The folder of this process's control group; nullopt unless all controllers are in one hierarchy.
+std::optional<std::string> own_cgroup() {
+  struct statfs filesystem {};
+  if (::statfs(kCgroups, &filesystem) != 0 || filesystem.f_type != CGROUP2_SUPER_MAGIC) return std::nullopt;
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (line.starts_with("0::/") && line != "0::/") return kCgroups + line.substr(3);
+  }
+  return std::nullopt;
+}
+
+/// systemd marks the groups that it hands over with Delegate=yes.
+bool is_delegated(const std::string& group) {
+  std::array<char, 8> value{};
+  for (const char* mark : {"user.delegate", "trusted.delegate"}) {
+    if (::getxattr(group.c_str(), mark, value.data(), value.size()) == 1 && value[0] == '1') return true;
+  }
+  return false;
+}
+
+std::optional<std::string> enter_leaf() {
+  const std::optional<std::string> group = own_cgroup();
+  if (!group || !is_delegated(*group)) return std::nullopt;
+  const std::string leaf = *group + "/node";
+  if (::mkdir(leaf.c_str(), 0755) == 0 || errno == EEXIST) {
+    std::ofstream members(leaf + "/cgroup.procs");
+    if (members << ::getpid() << std::flush) return std::nullopt;
+  }
+  return "cannot move into " + leaf + ", so functions may run without limits: " + std::strerror(errno);
+}
+
+}  // namespace
+
+std::vector<std::string> prepare_process() {
+  std::vector<std::string> notices;
+  if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) notices.emplace_back("SIGPIPE cannot be ignored");
+  for (std::optional<std::string>& notice : std::array{raise_descriptor_limit(), enter_leaf()}) {
+    if (notice) notices.push_back(std::move(*notice));
+  }
+  return notices;
+}
+
+}  // namespace serverledge

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "serverledge/core/configuration.hpp"
+#include "serverledge/net/http_server.hpp"
+#include "serverledge/node/node.hpp"
+
+namespace serverledge {
+
+/// What the configuration says of the machine, with what it leaves to the node decided: cores, architecture,
+/// starts.
+NodeOptions node_options(const Configuration& configuration, const std::string& node_key);
+
+/// What the configuration says of the server: where it listens, and how many requests it works on.
+HttpServerOptions server_options(const Configuration& configuration);
+
+/// The folder of the node's store; ":memory:" for none. kInvalid if it can be told from nothing.
+Result<std::string> store_path(const Configuration& configuration);
+
+}  // namespace serverledge

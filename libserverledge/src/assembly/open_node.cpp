@@ -1,0 +1,309 @@
+#include "serverledge/assembly/open_node.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "assembly/node_settings.hpp"
+#include "serverledge/api/http_api.hpp"
+#include "serverledge/cluster/embedded_store.hpp"
+#include "serverledge/cluster/stored_registry.hpp"
+#include "serverledge/cluster/stored_results.hpp"
+#include "serverledge/net/http_client.hpp"
+#include "serverledge/net/http_server.hpp"
+#include "serverledge/observe/log_observer.hpp"
+#include "serverledge/policy/keep_alive_policy.hpp"
+#include "serverledge/runtime/code_archive.hpp"
+#include "serverledge/runtime/code_download.hpp"
+#include "serverledge/runtime/node_lock.hpp"
+#include "serverledge/runtime/sandbox_runtime.hpp"
+
+namespace serverledge {
+
+/// The parts of a node in the order in which they are built; they end in the opposite one.
+struct OpenedNode::Parts {
+  Clock* clock = nullptr;
+  std::shared_ptr<Observer> observer;
+  std::optional<NodeLock> lock;
+  std::unique_ptr<KeyValueStore> store;
+  std::unique_ptr<FunctionRegistry> registry;
+  std::unique_ptr<StoredResults> results;
+  std::unique_ptr<CodeArchive> archive;
+  std::unique_ptr<ContainerRuntime> runtime;
+  SeededRandom chance{entropy()};
+  std::unique_ptr<Node> node;
+  std::unique_ptr<HttpServer> server;
+  std::unique_ptr<HttpApi> api;
+
+  std::string listening;  // the address
+  std::vector<std::string> notices;
+  std::atomic<int> port{0};
+  std::mutex stopping;
+  TimePoint next_collection{};
+
+  /// About once a second, on the node's upkeep thread.
+  void keep_up();
+  /// Says what an operator should know of a node that has just begun to listen there.
+  void tell_start(const std::string& address) const;
+};
+
+namespace {
+
+constexpr const char* kMemory = ":memory:";
+/// How long answers may take to be written when the node stops.
+constexpr Duration kAnswerTime = std::chrono::seconds(2);
+/// How often unpacked code that no function has any more is looked for.
+constexpr Duration kCollectionInterval = std::chrono::minutes(1);
+
+/// What cannot be done yet is refused, rather than done otherwise than asked.
+Result<void> check_supported(const Configuration& configuration) {
+  if (configuration.is_set("etcd.address")) {
+    return Unexpected(ErrorCode::kInvalid,
+                      "etcd.address: clusters are not supported yet; leave it out to use the embedded store");
+  }
+  if (configuration.text("container.runtime") == "docker") {
+    return Unexpected(ErrorCode::kInvalid,
+                      "container.runtime: docker is not supported yet; use sandbox or auto");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<OffloadingPolicy>> make_policy(const Configuration& configuration, Random& chance) {
+  const std::string name = configuration.text("scheduler.policy");
+  if (auto policy = make_offloading_policy(name, {.random = &chance})) return policy;
+  return Unexpected(ErrorCode::kInvalid, fmt::format("scheduler.policy: there is no policy {}; there are {}",
+                                                     name, fmt::join(offloading_policy_names(), ", ")));
+}
+
+LogOptions log_options(const Configuration& configuration) {
+  LogOptions options;
+  options.level = log_level(configuration.text("log.level")).value_or(options.level);
+  options.format = configuration.text("log.format") == "json" ? LogFormat::kJson : LogFormat::kText;
+  return options;
+}
+
+SandboxOptions sandbox_options(const Configuration& configuration, const std::string& code) {
+  SandboxOptions options;
+  options.libexec = configuration.text("sandbox.libexec");
+  options.code = code;
+  options.python = configuration.text("sandbox.python");
+  options.node = configuration.text("sandbox.node");
+  options.host_network = configuration.text("sandbox.network") == "host";
+  options.unsafe = configuration.boolean("sandbox.unsafe");
+  options.tmp_bytes = configuration.bytes("sandbox.tmp.size");
+  options.processes = configuration.integer("sandbox.pids.max");
+  options.output_bytes = configuration.bytes("container.output.max");
+  options.result_bytes = configuration.bytes("container.result.max");
+  options.nodejs_stock = static_cast<int>(configuration.integer("sandbox.stock.nodejs"));
+  options.stock_memory_mb = configuration.integer("sandbox.stock.memory");
+  options.start_timeout = configuration.duration("container.start.timeout");
+  return options;
+}
+
+/// Where unpacked code is kept: beside the store, or with the node's own things if nothing is to last.
+std::string code_folder(const std::string& store, const NodeLock& lock) {
+  return (store == kMemory ? lock.folder() : store) + "/code";
+}
+
+/// An error about the value of a key, which names it.
+Error named(const char* key, Error error) {
+  error.message.insert(0, fmt::format("{}: ", key));
+  return error;
+}
+
+bool is_everywhere(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
+
+bool is_loopback(const std::string& address) {
+  return address == "localhost" || address == "::1" || address.starts_with("127.");
+}
+
+}  // namespace
+
+void OpenedNode::Parts::keep_up() {
+  const TimePoint now = clock->now();
+  results->pump(now);
+  if (now < next_collection) return;
+  next_collection = now + kCollectionInterval;
+  std::vector<std::string> digests;
+  for (const FunctionPtr& function : registry->list()) digests.push_back(function->code_digest);
+  archive->collect(digests);
+}
+
+void OpenedNode::Parts::tell_start(const std::string& address) const {
+  for (const ContainerRuntime::Served& served : runtime->runtimes()) {
+    observer->log(LogLevel::kInfo, "serving", {{"runtime", served.runtime}, {"by", served.description}});
+  }
+  for (const std::string& notice : notices) observer->log(LogLevel::kWarning, "notice", {{"text", notice}});
+  observer->log(LogLevel::kInfo, "listening", {{"address", "http://" + address}});
+}
+
+/// Builds the parts one after the other, each on those before it.
+class NodeBuilder {
+ public:
+  NodeBuilder(const Configuration& configuration, Overrides& overrides, OpenedNode::Parts& parts)
+      : configuration_(configuration), overrides_(overrides), parts_(parts) {}
+
+  Result<void> build() {
+    for (const auto step :
+         {&NodeBuilder::open_store, &NodeBuilder::open_runtime, &NodeBuilder::open_machine}) {
+      if (Result<void> done = (this->*step)(); !done) return done;
+    }
+    open_door();
+    gather_notices();
+    return {};
+  }
+
+ private:
+  Result<void> open_store() {
+    parts_.clock = overrides_.clock != nullptr ? overrides_.clock : &system_clock();
+    parts_.observer = overrides_.observer ? overrides_.observer : make_log_observer(log_options(configuration_), *parts_.clock);
+    Result<std::string> path = store_path(configuration_);
+    if (!path) return Unexpected(std::move(path).error());
+    store_path_ = std::move(*path);
+    Result<NodeLock> lock = NodeLock::acquire(store_path_ == kMemory ? std::string() : store_path_);
+    if (!lock) return Unexpected(named("store.path", std::move(lock).error()));
+    parts_.lock = std::move(*lock);
+    if (overrides_.store) {
+      parts_.store = std::move(overrides_.store);
+    } else {
+      Result<std::unique_ptr<KeyValueStore>> store = open_embedded_store(store_path_, *parts_.clock);
+      if (!store) return Unexpected(named("store.path", std::move(store).error()));
+      parts_.store = std::move(*store);
+    }
+    parts_.registry =
+        make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer, StoreSharing::kAlone);
+    parts_.results = std::make_unique<StoredResults>(*parts_.store, *parts_.clock, *parts_.observer,
+                                                     configuration_.duration("async.ttl"));
+    return {};
+  }
+
+  Result<void> open_runtime() {
+    const std::string folder = code_folder(store_path_, *parts_.lock);
+    CodeArchiveOptions options;
+    options.folder = folder;
+    options.packed_max = configuration_.bytes("api.code.max");
+    options.unpacked_max = configuration_.bytes("container.code.unpacked.max");
+    Result<std::unique_ptr<CodeArchive>> archive = make_code_archive(options, *parts_.clock);
+    if (!archive) return Unexpected(named("store.path", std::move(archive).error()));
+    parts_.archive = std::move(*archive);
+    if (overrides_.runtime) {
+      parts_.runtime = std::move(overrides_.runtime);
+      return {};
+    }
+    Result<std::unique_ptr<ContainerRuntime>> runtime =
+        make_sandbox_runtime(sandbox_options(configuration_, folder), *parts_.lock, *parts_.archive,
+                             *parts_.registry, *parts_.observer, *parts_.clock);
+    if (!runtime) return Unexpected(std::move(runtime).error());
+    parts_.runtime = std::move(*runtime);
+    return {};
+  }
+
+  Result<void> open_machine() {
+    Result<std::unique_ptr<OffloadingPolicy>> policy =
+        overrides_.policy ? std::move(overrides_.policy) : make_policy(configuration_, parts_.chance);
+    if (!policy) return Unexpected(std::move(policy).error());
+    const std::string key = configuration_.is_set("registry.node.id")
+                                ? configuration_.text("registry.node.id")
+                                : parts_.lock->id();
+    parts_.node = std::make_unique<Node>(
+        node_options(configuration_, key),
+        NodeParts{.runtime = *parts_.runtime,
+                  .registry = *parts_.registry,
+                  .results = *parts_.results,
+                  .observer = *parts_.observer,
+                  .clock = *parts_.clock,
+                  .policy = std::move(*policy),
+                  .keep_alive = make_keep_alive_policy(configuration_.text("container.keepalive.policy"),
+                                                       configuration_.duration("container.expiration")),
+                  .peers = nullptr,
+                  .link = nullptr,
+                  .on_upkeep = [&parts = parts_] { parts.keep_up(); }});
+    return {};
+  }
+
+  void open_door() {
+    HttpServerOptions options = server_options(configuration_);
+    parts_.listening = options.address;
+    options.log = [observer = parts_.observer](std::string_view event, std::string_view detail) {
+      observer->log(LogLevel::kWarning, event, {{"detail", detail}});
+    };
+    parts_.server = std::make_unique<HttpServer>(std::move(options), *parts_.clock);
+    HttpApiOptions api;
+    api.body_max = configuration_.bytes("api.body.max");
+    api.code_max = configuration_.bytes("api.code.max");
+    CodeDownloadOptions download;
+    download.schemes = configuration_.list("code.url.schemes");
+    download.size_max = api.code_max;
+    download.timeout = configuration_.duration("code.url.timeout");
+    api.download = [download, clock = parts_.clock](const std::string& url) {
+      return download_code(url, download, *clock);
+    };
+    parts_.api = std::make_unique<HttpApi>(*parts_.node, *parts_.archive, *parts_.server, std::move(api));
+  }
+
+  void gather_notices() {
+    parts_.notices = configuration_.warnings();
+    std::ranges::move(parts_.runtime->notices(), std::back_inserter(parts_.notices));
+    parts_.notices.push_back(
+        is_loopback(parts_.listening)
+            ? "nothing authenticates callers, so only this machine is listened to (api.listen)"
+            : fmt::format("nothing authenticates callers, and {} can be reached from outside: "
+                          "whoever reaches it can run code here (api.listen)",
+                          parts_.listening));
+  }
+
+  const Configuration& configuration_;
+  Overrides& overrides_;
+  OpenedNode::Parts& parts_;
+  std::string store_path_;
+};
+
+OpenedNode::OpenedNode(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+OpenedNode::~OpenedNode() { stop(Duration::zero()); }
+
+Result<void> OpenedNode::start() {
+  Parts& parts = *parts_;
+  const Result<int> port = parts.server->start();
+  if (!port) return Unexpected(named("api.listen, api.port", port.error()));
+  parts.port = *port;
+  parts.api->set_ready(true);
+  parts.tell_start(address());
+  return {};
+}
+
+void OpenedNode::stop(Duration drain) {
+  parts_->node->stop(drain);
+  // The calls have ended; what is left is to write their answers.
+  const std::scoped_lock lock(parts_->stopping);
+  parts_->server->drain(kAnswerTime);
+  parts_->server->stop();
+}
+
+std::string OpenedNode::address() const {
+  if (parts_->port == 0) return {};
+  const std::string& host = parts_->listening;
+  return HttpTarget::tcp(is_everywhere(host) ? "127.0.0.1" : host, parts_->port).name();
+}
+
+int OpenedNode::port() const { return parts_->port; }
+Node& OpenedNode::node() { return *parts_->node; }
+const std::vector<std::string>& OpenedNode::notices() const { return parts_->notices; }
+
+Result<std::unique_ptr<OpenedNode>> open_node(const Configuration& configuration, Overrides overrides) {
+  if (Result<void> supported = check_supported(configuration); !supported) {
+    return Unexpected(std::move(supported).error());
+  }
+  auto parts = std::make_unique<OpenedNode::Parts>();
+  if (Result<void> built = NodeBuilder(configuration, overrides, *parts).build(); !built) {
+    return Unexpected(std::move(built).error());
+  }
+  return std::unique_ptr<OpenedNode>(new OpenedNode(std::move(parts)));
+}
+
+}  // namespace serverledge
