@@ -189,7 +189,7 @@ static int fill_dev(struct template_failure* f) {
 // What instances lose sight of before any code of a function runs in them.
 static int fill_world(const struct template_options* o, struct template_failure* f) {
   // A mount of its own, so that one detach takes all of it away.
-  TRY(mkdir(".world", 0700), SL_STEP_ROOT, SL_WORLD);
+  TRY(mkdir(".world", 0), SL_STEP_ROOT, SL_WORLD);
   TRY(mount("world", ".world", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=0700"), SL_STEP_ROOT,
       SL_WORLD);
   TRY(write_file(".world/nothing", 0, "", 0), SL_STEP_ROOT, SL_WORLD);

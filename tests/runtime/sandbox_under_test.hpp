@@ -15,16 +15,17 @@ namespace serverledge::test {
 /// The sandbox runtime, with locks and store of its own.
 class SandboxUnderTest final : public RuntimeUnderTest {
  public:
-  /// `adjust` may change the options before the start.
-  explicit SandboxUnderTest(void (*adjust)(SandboxOptions&) = nullptr);
+  /// `adjust` may change the options before the start; `store` and `run_root` may be those of another.
+  explicit SandboxUnderTest(void (*adjust)(SandboxOptions&) = nullptr, const std::string& store = "",
+                            const std::string& run_root = "");
 
   ContainerRuntime& runtime() override { return *runtime_; }
   Function python(const std::string& source) override;
   Function nodejs(const std::string& source) override;
-  bool bounds_memory() const override { return true; }
+  bool bounds_memory() const override;
 
   const NodeLock& lock() const { return *lock_; }
-  std::string store() const { return folder_.file("store"); }
+  const std::string& store() const { return store_; }
   /// Ends the runtime and gives up the lock, as a node does that stops.
   void stop();
 
@@ -32,6 +33,7 @@ class SandboxUnderTest final : public RuntimeUnderTest {
   Function add(const char* runtime, const char* handler, const char* file, const std::string& source);
 
   TemporaryFolder folder_;
+  const std::string store_;
   Observer observer_;
   std::optional<NodeLock> lock_;
   FolderArchive archive_;

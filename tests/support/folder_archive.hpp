@@ -41,7 +41,11 @@ class FolderArchive final : public CodeArchive, public CodeSource {
     const std::scoped_lock guard(mutex_);
     const std::filesystem::path to = folder_ / function.code_digest;
     std::filesystem::create_directories(to);
-    std::ofstream(to / codes_.at(function.code_digest).file) << bytes;
+    const std::filesystem::path file = to / codes_.at(function.code_digest).file;
+    std::ofstream(file) << bytes;
+    // Readable by the sandboxes' users whatever the umask.
+    std::filesystem::permissions(to, static_cast<std::filesystem::perms>(0755));
+    std::filesystem::permissions(file, static_cast<std::filesystem::perms>(0644));
     return to.string();
   }
   std::optional<std::string> folder(std::string_view digest) const override {

@@ -354,6 +354,7 @@ void Invoker::tick() {
     garbage.swap(garbage_);
   }
   destroy_all(std::move(garbage));
+  runtime_.watch();
   refill_stock();
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -15,6 +16,8 @@
 #include <cstring>
 #include <vector>
 
+#include "runtime/sandbox/process_tree.hpp"
+
 namespace serverledge {
 namespace {
 
@@ -22,6 +25,10 @@ constexpr int kBacklog = 4096;
 constexpr std::uint32_t kMaxFiles = 4096;
 constexpr std::uint64_t kBytesPerInode = 4096;
 constexpr std::uint64_t kMostInodes = 65536;
+constexpr int kCountedBesides = 4;  // by RLIMIT_NPROC, besides what lives
+constexpr double kSlack = 1.25;     // of the cores that it may take
+constexpr int kLowPriority = 15;    // the weight of a process at it is a thirtieth of a usual one's
+constexpr auto kShortestWatch = std::chrono::milliseconds(500);
 constexpr auto kKillPatience = std::chrono::seconds(5);
 
 /// A listening socket at `path`, to be inherited by the worker.
@@ -77,8 +84,9 @@ void Machine::remove(Instance& instance) noexcept {
   instances_.erase(&instance);
 }
 
-Instance::Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup)
-    : machine_(std::move(machine)), uid_(uid), cgroup_(std::move(cgroup)) {
+Instance::Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup,
+                   const CgroupLimits& limits)
+    : machine_(std::move(machine)), uid_(uid), cgroup_(std::move(cgroup)), limits_(limits) {
   machine_->add(*this);
 }
 
@@ -87,8 +95,16 @@ Instance::~Instance() {
   release();
 }
 
-Result<std::unique_ptr<Instance>> Instance::start(std::shared_ptr<Machine> machine, const InstancePlan& plan,
-                                                  TimePoint deadline) {
+Result<std::unique_ptr<Instance>> Instance::start(const std::shared_ptr<Machine>& machine,
+                                                  const InstancePlan& plan, TimePoint deadline) {
+  Result<std::unique_ptr<Instance>> instance = start_once(machine, plan, deadline);
+  const bool lost = !instance && instance.error().code == ErrorCode::kUnavailable;
+  if (lost && machine->launcher.has_died(plan.operation)) return start_once(machine, plan, deadline);
+  return instance;
+}
+
+Result<std::unique_ptr<Instance>> Instance::start_once(const std::shared_ptr<Machine>& machine,
+                                                       const InstancePlan& plan, TimePoint deadline) {
   if (plan.config.size() >= SL_CONFIG_MAX || plan.code.size() >= SL_CODE_MAX) {
     return Unexpected(ErrorCode::kInvalid, "the handler's name is too long for a sandbox");
   }
@@ -97,7 +113,7 @@ Result<std::unique_ptr<Instance>> Instance::start(std::shared_ptr<Machine> machi
   if (!cgroup) return Unexpected(cgroup.error());
   Result<std::uint32_t> uid = machine->uids.take();
   if (!uid) return Unexpected(uid.error());
-  std::unique_ptr<Instance> instance(new Instance(machine, *uid, std::move(*cgroup)));
+  std::unique_ptr<Instance> instance(new Instance(machine, *uid, std::move(*cgroup), plan.limits));
   instance->socket_path_ = machine->folder + '/' + name;
   if (Result<void> sent = instance->send(plan, deadline); !sent) return Unexpected(sent.error());
   if (Result<void> started = instance->await_started(deadline); !started) return Unexpected(started.error());
@@ -177,6 +193,7 @@ Result<void> Instance::specialise(const std::string& code, const CgroupLimits& l
   ends->second.reset();
   {
     const std::scoped_lock guard(mutex_);  // while the launcher works
+    limits_ = limits;
     if (Result<void> limited = cgroup_.limit(limits); !limited) return limited;
   }
   Result<LaunchEvent> event = ends->first.receive(deadline);
@@ -188,12 +205,18 @@ Result<void> Instance::specialise(const std::string& code, const CgroupLimits& l
 
 std::int64_t Instance::oom_kills() {
   const std::scoped_lock guard(mutex_);
-  return released_ ? last_oom_kills_ : cgroup_.oom_kills();
+  return (over_memory_ ? 1 : 0) + (released_ ? last_oom_kills_ : cgroup_.oom_kills());
 }
 
-std::int64_t Instance::refused_forks() {
+bool Instance::reached_process_limit() {
   const std::scoped_lock guard(mutex_);
-  return released_ ? 0 : cgroup_.refused_forks();
+  if (released_) return false;
+  if (machine_->cgroups.limits_processes()) {
+    const std::int64_t refused = cgroup_.refused_forks();
+    return refused > std::exchange(refused_forks_, refused);
+  }
+  return limits_.processes > 0 &&
+         usage_of_tree(pid_of(pidfd_.get())).tasks + kCountedBesides >= limits_.processes;
 }
 
 bool Instance::tmp_is_full() {
@@ -201,6 +224,40 @@ bool Instance::tmp_is_full() {
   struct statfs space {};
   if (!tmp_.valid() || ::fstatfs(tmp_.get(), &space) != 0) return false;
   return space.f_bavail == 0 || space.f_ffree == 0;
+}
+
+std::int64_t Instance::tmp_bytes() const {
+  struct statfs space {};
+  if (!tmp_.valid() || ::fstatfs(tmp_.get(), &space) != 0) return 0;
+  return static_cast<std::int64_t>(space.f_blocks - space.f_bfree) * static_cast<std::int64_t>(space.f_bsize);
+}
+
+bool Instance::watch(TimePoint now) {
+  const std::scoped_lock guard(mutex_);
+  if (released_ || !pidfd_.valid()) return false;
+  const TreeUsage usage = usage_of_tree(pid_of(pidfd_.get()));
+  bool acted = false;
+  if (!machine_->cgroups.limits_memory()) acted = watch_memory(usage.memory_bytes + tmp_bytes());
+  if (!machine_->cgroups.limits_cpu()) acted = watch_cpu(now, usage.cpu_time, usage.processes) || acted;
+  return acted;
+}
+
+bool Instance::watch_memory(std::int64_t used) {
+  if (over_memory_ || limits_.memory_bytes <= 0 || used <= limits_.memory_bytes) return false;
+  over_memory_ = true;
+  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  return true;
+}
+
+bool Instance::watch_cpu(TimePoint now, Duration cpu_time, const std::vector<pid_t>& processes) {
+  if (slowed_ || limits_.cpus <= 0 || now - watched_at_ < kShortestWatch) return false;
+  const bool first = watched_at_ == TimePoint{};
+  const Duration since = now - std::exchange(watched_at_, now);
+  const Duration used = cpu_time - std::exchange(watched_cpu_, cpu_time);
+  if (first || seconds(used) <= kSlack * limits_.cpus * seconds(since)) return false;
+  slowed_ = true;
+  for (const pid_t process : processes) ::setpriority(PRIO_PROCESS, static_cast<id_t>(process), kLowPriority);
+  return true;
 }
 
 bool Instance::kill_all() noexcept {

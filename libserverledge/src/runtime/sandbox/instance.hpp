@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "net/file_descriptor.hpp"
 #include "runtime/sandbox/cgroup_tree.hpp"
@@ -79,8 +80,8 @@ class Instance {
  public:
   /// Starts one and waits until it is confined. kUnsupported, kUnavailable, kNoResources (user ids),
   /// kDeadline.
-  static Result<std::unique_ptr<Instance>> start(std::shared_ptr<Machine> machine, const InstancePlan& plan,
-                                                 TimePoint deadline);
+  static Result<std::unique_ptr<Instance>> start(const std::shared_ptr<Machine>& machine,
+                                                 const InstancePlan& plan, TimePoint deadline);
   ~Instance();
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
@@ -99,21 +100,30 @@ class Instance {
   /// kDeadline.
   Result<void> specialise(const std::string& code, const CgroupLimits& limits, TimePoint deadline);
 
-  /// Processes in it that the kernel killed for lack of memory, so far.
+  /// How often something in it was killed because the memory limit was reached, so far.
   std::int64_t oom_kills();
-  /// Forks in it that were refused because of the limit of processes, so far.
-  std::int64_t refused_forks();
+  /// Whether it reached its limit of processes since this was asked last.
+  bool reached_process_limit();
   /// Whether nothing more fits into its /tmp.
   bool tmp_is_full();
+
+  /// Stands in for the control group where there is none: kills what is over its memory, lowers the priority
+  /// of what takes more than its cores. Whether it did either. For about once a second.
+  bool watch(TimePoint now);
 
   /// Kills everything in it and gives all back; returns when that is done. Idempotent.
   void release() noexcept;
 
  private:
-  Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup);
+  Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup, const CgroupLimits& limits);
+  static Result<std::unique_ptr<Instance>> start_once(const std::shared_ptr<Machine>& machine,
+                                                      const InstancePlan& plan, TimePoint deadline);
   Result<void> send(const InstancePlan& plan, TimePoint deadline);
   Result<void> await_started(TimePoint deadline);
   bool kill_all() noexcept;
+  std::int64_t tmp_bytes() const;
+  bool watch_memory(std::int64_t used);
+  bool watch_cpu(TimePoint now, Duration cpu_time, const std::vector<pid_t>& processes);
 
   const std::shared_ptr<Machine> machine_;
   const std::uint32_t uid_;
@@ -127,6 +137,12 @@ class Instance {
   FileDescriptor pidfd_;
   FileDescriptor tmp_;
   std::optional<Death> death_;
+  CgroupLimits limits_;
+  std::int64_t refused_forks_ = 0;
+  bool over_memory_ = false;
+  bool slowed_ = false;
+  TimePoint watched_at_{};
+  Duration watched_cpu_{0};
   std::int64_t last_oom_kills_ = 0;
   bool released_ = false;
 };

@@ -21,10 +21,13 @@ constexpr int kControl = 3;
 constexpr int kAboveAllTargets = 64;
 constexpr auto kStopPatience = std::chrono::seconds(5);
 
-/// Whether the other end is still there. Between requests nothing is ever sent on these channels.
-bool is_open(const LaunchChannel& channel) {
+constexpr int kDyingMilliseconds = 200;
+
+/// Whether the other end is still there, and remains so for a while. Between requests nothing is ever sent on
+/// these channels.
+bool is_open(const LaunchChannel& channel, int milliseconds = 0) {
   pollfd state{channel.fd(), POLLIN, 0};
-  return ::poll(&state, 1, 0) == 0;
+  return ::poll(&state, 1, milliseconds) == 0;
 }
 
 /// What a process started in a stranger's must not inherit: descriptors, signal settings, the terminal's
@@ -197,6 +200,15 @@ Result<void> Launcher::request(const sl_request& request, std::span<const int> f
     channel = std::move(*found);
   }
   return channel->send(request, fds, deadline);
+}
+
+bool Launcher::has_died(sl_operation operation) {
+  Channel channel;
+  {
+    const std::scoped_lock guard(mutex_);
+    channel = operation == SL_PYTHON ? zygote_ : control_;
+  }
+  return !channel || !is_open(*channel, kDyingMilliseconds);
 }
 
 void Launcher::stop() noexcept {

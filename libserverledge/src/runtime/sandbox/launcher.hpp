@@ -46,6 +46,10 @@ class Launcher {
   /// whose other end is the first descriptor.
   Result<void> request(const sl_request& request, std::span<const int> fds, TimePoint deadline);
 
+  /// Whether the one that such requests are for is dead, after a request was lost: the next one will start
+  /// another. Of a dying process the sockets close one after the other, so this waits for a moment.
+  bool has_died(sl_operation operation);
+
   /// Ends PID 1 and everything below it, and waits for that, a few seconds at most. Final.
   void stop() noexcept;
 

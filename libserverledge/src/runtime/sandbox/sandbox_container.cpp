@@ -128,8 +128,7 @@ std::string SandboxContainer::exceeded() {
   if (oom_kills > seen_oom_kills_.exchange(oom_kills)) {
     return fmt::format("a process of it was killed at the memory limit of {} MB", memory_mb_);
   }
-  const std::int64_t refused = instance_->refused_forks();
-  if (refused > seen_refused_forks_.exchange(refused)) return "it reached its limit of processes";
+  if (instance_->reached_process_limit()) return "it reached its limit of processes";
   return {};
 }
 

@@ -48,7 +48,6 @@ class SandboxContainer final : public Container {
   const std::unique_ptr<Instance> instance_;
   std::vector<Slot> slots_;
   std::atomic<std::int64_t> seen_oom_kills_ = 0;
-  std::atomic<std::int64_t> seen_refused_forks_ = 0;
   std::atomic<bool> destroyed_ = false;
 };
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kPython = "python314";
 constexpr std::string_view kNodejs = "nodejs17ng";
+constexpr std::uint64_t kReserve = std::uint64_t{1} << 30U;
 
 /// What the Python worker is told at its start.
 std::string python_config(const Function& function, const FrameLimits& limits) {
@@ -59,6 +60,14 @@ SandboxRuntime::~SandboxRuntime() { shutdown(); }
 Result<void> SandboxRuntime::open(TimePoint deadline) {
   if (Result<void> started = machine_->launcher.start(deadline); !started) return started;
   notices_ = machine_->cgroups.missing();
+  if (!machine_->cgroups.limits_memory()) {
+    notices_.emplace_back(
+        "the memory of sandboxes is looked at once a second, and what is over its limit killed");
+  }
+  if (machine_->launcher.rootless()) {
+    notices_.emplace_back(
+        "without root all sandboxes run as the node's own user, kept apart by namespaces alone");
+  }
   std::vector<Error> errors;
   auto attempt = [&](const std::string& path, const char* key,
                      Result<void> (SandboxRuntime::*serve)(TimePoint)) {
@@ -159,6 +168,10 @@ Result<std::unique_ptr<Container>> SandboxRuntime::create_python(const Function&
   InstancePlan what = plan(SL_PYTHON, limits(function));
   what.code = *folder;
   what.config = python_config(function, frame_limits());
+  // Only so that it cannot take the whole machine between two looks of the watcher: address space that is
+  // reserved and not used counts here too, threads' stacks for one.
+  if (!machine_->cgroups.limits_memory())
+    what.data_bytes = (std::uint64_t{2} * limits(function).memory_bytes) + kReserve;
   Result<std::unique_ptr<Instance>> instance = Instance::start(machine_, what, deadline);
   if (!instance) return Unexpected(instance.error());
   auto container =
@@ -250,6 +263,17 @@ Result<void> SandboxRuntime::add_stock(std::string_view runtime, TimePoint deadl
 bool SandboxRuntime::drop_stock(std::string_view runtime) {
   if (runtime != kNodejs) return false;
   return take_blank().has_value();
+}
+
+void SandboxRuntime::watch() {
+  if (machine_->cgroups.limits_memory() && machine_->cgroups.limits_cpu()) return;
+  int acted = 0;
+  const TimePoint now = parts_.clock.now();
+  machine_->for_each([&](Instance& instance) { acted += instance.watch(now) ? 1 : 0; });
+  if (acted > 0) {
+    parts_.observer.log(LogLevel::kWarning, "sandboxes over their limits were killed or slowed down",
+                        {{"count", std::to_string(acted)}});
+  }
 }
 
 void SandboxRuntime::shutdown() noexcept {

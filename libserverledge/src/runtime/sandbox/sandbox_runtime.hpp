@@ -40,6 +40,7 @@ class SandboxRuntime final : public ContainerRuntime {
   int stock(std::string_view runtime) const override;
   Result<void> add_stock(std::string_view runtime, TimePoint deadline) override;
   bool drop_stock(std::string_view runtime) override;
+  void watch() override;
   void shutdown() noexcept override;
 
  private:
