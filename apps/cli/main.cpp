@@ -4,6 +4,7 @@
 
 #include "answer.hpp"
 #include "command.hpp"
+#include "serverledge/assembly/configuration_file.hpp"
 
 namespace serverledge::cli {
 namespace {
@@ -56,9 +57,19 @@ constexpr const char* kFooter =
     "Exit status: 0 success; 1 wrong usage, parameter or file of parameters; 2 the node refused, failed\n"
     "or could not be reached; 3 the function's source could not be read or packed; 4 bad signature.";
 
+// The port that a node on this machine takes from its configuration file.
+int configured_port() {
+  LoadOptions options;
+  options.environment = process_environment();
+  const auto configuration = load_configuration(options);
+  if (!configuration) fail(kOk, "the configuration file is not used: " + configuration.error().message);
+  const auto port = configuration.value_or(Configuration()).integer("api.port");
+  return port > 0 ? static_cast<int>(port) : NodeClient::kDefaultPort;
+}
+
 void add_global_options(CLI::App& app, NodeClient::Options& node) {
   app.add_option("-H,--host", node.host, "The node's host (127.0.0.1)")->envname("SERVERLEDGE_HOST");
-  app.add_option("-P,--port", node.port, "The node's port (1323)")
+  app.add_option("-P,--port", node.port, "The node's port (api.port of a configuration file, else 1323)")
       ->envname("SERVERLEDGE_PORT")
       ->check(CLI::Range(1, 65535));
   app.add_flag("-v,--verbose", node.verbose, "Tell of the exchange with the node on stderr");
@@ -83,6 +94,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
   if (app.get_subcommands().empty()) return fail(kUsage, "a command is required; --help lists them");
+  if (node.port == 0) node.port = configured_port();
   NodeClient client(node);
   for (const auto& [command, action] : actions) {
     if (command->parsed()) return action(client);

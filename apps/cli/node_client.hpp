@@ -12,9 +12,10 @@ namespace serverledge::cli {
 /// The node that the commands talk to. Not thread-safe.
 class NodeClient {
  public:
+  static constexpr int kDefaultPort = 1323;
   struct Options {
     std::string host = "127.0.0.1";
-    int port = 1323;
+    int port = 0;  ///< 0: not said
     bool verbose = false;  ///< tell of every exchange on stderr: method, address, status, sizes, time
   };
   explicit NodeClient(Options options);

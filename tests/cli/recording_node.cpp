@@ -1,5 +1,6 @@
 #include "recording_node.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <utility>
 
@@ -45,8 +46,12 @@ HttpResponse RecordingNode::record(const HttpRequest& request) {
   return response;
 }
 
-CommandRun run_cli(std::vector<std::string> arguments, const std::vector<std::string>& environment) {
+CommandRun run_cli(std::vector<std::string> arguments, std::vector<std::string> environment) {
   arguments.insert(arguments.begin(), SERVERLEDGE_CLI);
+  for (const std::string name : {"SERVERLEDGE_HOST=", "SERVERLEDGE_PORT="}) {
+    const auto sets = [&](const std::string& variable) { return variable.starts_with(name); };
+    if (std::none_of(environment.begin(), environment.end(), sets)) environment.push_back(name);
+  }
   return run_command(arguments, environment);
 }
 

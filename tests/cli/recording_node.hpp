@@ -45,7 +45,7 @@ class RecordingNode {
   int port_ = 0;
 };
 
-/// Runs the command line by itself, with no environment variable of its own set.
-CommandRun run_cli(std::vector<std::string> arguments, const std::vector<std::string>& environment = {});
+/// Runs the command line by itself. Its own variables are empty if `environment` does not set them.
+CommandRun run_cli(std::vector<std::string> arguments, std::vector<std::string> environment = {});
 
 }  // namespace serverledge::test

@@ -162,4 +162,17 @@ TEST_CASE("the node is named by options before or behind the command, then by th
   CHECK(node.exchanges().size() == 3);
 }
 
+TEST_CASE("without a port the one of a configuration file is taken", "[cli]") {
+  const RecordingNode node;
+  const TemporaryFolder home;
+  write_file(home, "serverledge-conf.yaml", "api:\n  port: " + std::to_string(node.port()) + "\n");
+  const auto run = run_cli({"list"}, {"HOME=" + home.path().string()});
+  INFO(run.err);
+  CHECK(run.exit_code == 0);
+  CHECK(node.exchanges().size() == 1);
+  write_file(home, "serverledge-conf.yaml", "api.prot: 1\n");
+  CHECK_THAT(run_cli({"list"}, {"HOME=" + home.path().string()}).err,
+             Catch::Contains("the configuration file is not used: ") && Catch::Contains("api.prot"));
+}
+
 }  // namespace serverledge::test
