@@ -130,7 +130,7 @@ TEST_CASE("nesting beyond the limit is refused and costs no stack", "[json]") {
   for (int i = 0; i < 200000; ++i) objects += "{\"a\":";
   CHECK_FALSE(accepts(objects));
 
-  const JsonLimits unlimited{.max_depth = 1000000, .built_depth = 1000000};
+  const JsonLimits unlimited{.max_depth = 1000000, .built_depth = 1000000, .max_values = 1000000};
   CHECK(why(unclosed, unlimited) == "not valid JSON at byte 200000: the text ends too early");
   CHECK(JsonDocument::parse(unclosed + std::string(200000, ']'), unlimited).has_value());
 }
@@ -257,6 +257,16 @@ TEST_CASE("what lies deeper than it is built for is checked but has no children"
   CHECK(none->root().raw() == text);
   CHECK_FALSE(
       JsonDocument::parse(R"({"a":[1,{"b":[2,]}]})", {.max_depth = 64, .built_depth = 0}).has_value());
+}
+
+TEST_CASE("more values than the limit are not built, but those that are not built do not count", "[json]") {
+  const std::string many = "[0,0,0,0]";
+  CHECK(JsonDocument::parse(many, {.max_values = 5}).has_value());
+  const Result<JsonDocument> refused = JsonDocument::parse(many, {.max_values = 4});
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error() == Error{ErrorCode::kTooLarge, "JSON with more than 4 values", ""});
+  CHECK(JsonDocument::parse("{\"Params\":" + many + "}", {.built_depth = 1, .max_values = 2}).has_value());
+  CHECK(check_json(many, {.max_values = 1}).has_value());
 }
 
 TEST_CASE("a document can be moved and copied", "[json]") {

@@ -6,7 +6,7 @@
 packages_for() {
   case $1 in
     build) # the library and the executables
-      echo g++ cmake ninja-build pkg-config ccache libcpp-httplib-dev rapidjson-dev libtomlplusplus-dev \
+      echo g++ cmake ninja-build pkg-config ccache libcpp-httplib-dev libtomlplusplus-dev \
         libyaml-cpp-dev libfmt-dev libspdlog-dev libarchive-dev libsqlite3-dev libssl-dev libseccomp-dev \
         libcap-ng-dev libcli11-dev ;;
     run) # what a node runs functions with
@@ -16,7 +16,7 @@ packages_for() {
       echo libstdc++6 libcpp-httplib0.11 libtomlplusplus3 libyaml-cpp0.7 libfmt9 libspdlog1.10 libarchive13 \
         libsqlite3-0 libssl3 libseccomp2 libcap-ng0 ;;
     test) echo git catch2 librapidcheck-dev clang-format clang-tidy shellcheck python3-numpy ;;
-    fuzz) echo clang libfuzzer-14-dev libclang-rt-14-dev ;;
+    fuzz) echo clang libfuzzer-14-dev libclang-rt-14-dev rapidjson-dev ;;
     vm) echo debootstrap qemu-system-x86 cpio ;;
     *) echo "packages_for: unknown purpose '$1'" >&2; return 1 ;;
   esac

@@ -32,8 +32,8 @@ struct JsonBuilder {
   using Event = JsonScanner::Event;
   using Index = std::uint32_t;
 
-  JsonBuilder(JsonDocument& document_to_fill, std::string_view text, JsonLimits limits)
-      : document(document_to_fill), scanner(text, limits.max_depth), built_depth(limits.built_depth) {}
+  JsonBuilder(JsonDocument& document_to_fill, std::string_view text, JsonLimits the_limits)
+      : document(document_to_fill), scanner(text, the_limits.max_depth), limits(the_limits) {}
 
   Result<void> run() {
     for (;;) {
@@ -41,12 +41,16 @@ struct JsonBuilder {
       if (event == Event::kError) return Unexpected(scanner.error());
       if (event == Event::kEnd) return {};
       take(event);
+      if (document.nodes_.size() > limits.max_values) {
+        return Unexpected(ErrorCode::kTooLarge,
+                          "JSON with more than " + std::to_string(limits.max_values) + " values");
+      }
     }
   }
 
   void take(Event event) {
     const std::size_t depth_of_parent = scanner.depth() - (opens(event) ? 1 : 0);
-    if (depth_of_parent > built_depth) return;
+    if (depth_of_parent > limits.built_depth) return;
     if (event == Event::kKey) {
       name = text();
     } else if (event == Event::kEndArray || event == Event::kEndObject) {
@@ -118,7 +122,7 @@ struct JsonBuilder {
 
   JsonDocument& document;
   JsonScanner scanner;
-  std::size_t built_depth;
+  JsonLimits limits;
   JsonDocument::Text name;     // of the member whose value comes next
   std::vector<Open> open;      // arrays and objects whose end has not come
   std::vector<Index> pending;  // their children so far

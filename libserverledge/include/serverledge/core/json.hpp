@@ -22,6 +22,9 @@ struct JsonLimits {
   /// Values nested deeper than this are checked but not taken apart: an array or object there has its `raw()`
   /// text and no children. 1: the members of the root, and no more.
   std::size_t built_depth = 64;
+  /// More values than this are not built (kTooLarge): each takes some 50 bytes, 25 times what `[0,0,...`
+  /// does.
+  std::size_t max_values = 100'000;
 };
 
 class JsonValue;
@@ -30,7 +33,8 @@ class JsonValue;
 /// their text. Parsing is iterative: depth costs no stack. Does not own the text. Thread-compatible.
 class JsonDocument {
  public:
-  /// kInvalid naming the byte offset and what is wrong; kTooLarge from 4 GiB on.
+  /// kInvalid naming the byte offset and what is wrong; kTooLarge with more values than the limit, or 4 GiB
+  /// of text.
   static Result<JsonDocument> parse(std::string_view text, JsonLimits limits = {});
   JsonValue root() const;
 
@@ -104,7 +108,8 @@ class JsonValue {
 
 inline JsonValue JsonDocument::root() const { return {this, 0}; }
 
-/// Whether `text` is exactly one JSON value in valid UTF-8, within the limits. Builds nothing.
+/// Whether `text` is exactly one JSON value in valid UTF-8, not too deep. Builds nothing, so it may have any
+/// number of values.
 Result<void> check_json(std::string_view text, JsonLimits limits = {});
 
 /// Whether `text` is valid UTF-8.
