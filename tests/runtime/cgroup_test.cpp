@@ -9,12 +9,17 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "runtime/sandbox/cgroup_file.hpp"
 #include "runtime/sandbox/cgroup_tree.hpp"
 #include "support/skip.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace serverledge;
 using test::skip_test;
@@ -27,9 +32,9 @@ constexpr std::int64_t kMegabyte = 1 << 20;
 std::string unique_node(const std::string& name) { return "test-" + name + '-' + std::to_string(::getpid()); }
 
 CgroupTree open_or_skip(const std::string& name) {
-  CgroupTree tree = CgroupTree::open(unique_node(name));
-  if (!tree.missing().empty()) skip_test(tree.missing().front());
-  return tree;
+  const std::vector<std::string> missing = CgroupTree::open(unique_node(name)).missing();
+  if (!missing.empty()) skip_test(missing.front());
+  return CgroupTree::open(unique_node(name));
 }
 
 // A child that enters the group by the descriptors given, does something there and exits with its value.
@@ -60,6 +65,18 @@ int wait_for(pid_t pid) {
   int status = 0;
   REQUIRE(::waitpid(pid, &status, 0) == pid);
   return status;
+}
+
+// The group that a process is in, as the kernel says.
+std::string folder_of(pid_t pid, const std::string& controller) {
+  std::istringstream groups(read_control("/proc/" + std::to_string(pid) + "/cgroup"));
+  for (std::string line; std::getline(groups, line);) {
+    if (line.find("/serverledge/") == std::string::npos) continue;
+    const std::string path = line.substr(line.find('/'));
+    if (line.starts_with("0::")) return "/sys/fs/cgroup" + path;
+    if (line.find(':' + controller + ':') != std::string::npos) return "/sys/fs/cgroup/" + controller + path;
+  }
+  return "";
 }
 
 int touch(std::int64_t bytes) {
@@ -96,7 +113,7 @@ TEST_CASE("a process that takes more memory than its group may is killed, and th
   const int status = wait_for(run_inside(*group, [] { return touch(128 * kMegabyte); }));
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGKILL);
-  CHECK(group->oom_kills() == 1);
+  CHECK(group->oom_kills() >= 1);  // v2 counts the process and its group
 }
 
 TEST_CASE("a group refuses more processes than its limit", "[cgroup]") {
@@ -128,19 +145,21 @@ TEST_CASE("a fork bomb is killed as a whole and its group removed", "[cgroup]") 
 
 TEST_CASE("a demand on the processor becomes a quota, and none becomes no limit", "[cgroup]") {
   const CgroupTree tree = open_or_skip("cpu");
-  const std::string v1 = "/sys/fs/cgroup/cpu/serverledge/" + unique_node("cpu");
-  const std::string v2 = "/sys/fs/cgroup/serverledge/" + unique_node("cpu");
-  const auto quota = [&](const std::string& instance) {
-    const std::string old = read_control(v1 + '/' + instance + "/cpu.cfs_quota_us");
-    return old.empty() ? read_control(v2 + '/' + instance + "/cpu.max") : old;
+  const auto quota = [](const Result<Cgroup>& group) {
+    const pid_t pid = run_inside(*group, [] { return ::pause(); });
+    const std::string folder = folder_of(pid, "cpu");
+    const std::string old = read_control(folder + "/cpu.cfs_quota_us");
+    ::kill(pid, SIGKILL);
+    wait_for(pid);
+    return old.empty() ? read_control(folder + "/cpu.max") : old;
   };
   const Result<Cgroup> half = tree.create("half", {0, 0.5, 0});
   const Result<Cgroup> tiny = tree.create("tiny", {0, 0.001, 0});
   const Result<Cgroup> free = tree.create("free", {0, 0, 0});
   REQUIRE((half && tiny && free));
-  CHECK_THAT(quota("half"), Catch::StartsWith("25000"));
-  CHECK_THAT(quota("tiny"), Catch::StartsWith("1000"));
-  CHECK_THAT(quota("free"), Catch::StartsWith("-1") || Catch::StartsWith("max"));
+  CHECK_THAT(quota(half), Catch::StartsWith("25000"));
+  CHECK_THAT(quota(tiny), Catch::StartsWith("1000"));
+  CHECK_THAT(quota(free), Catch::StartsWith("-1") || Catch::StartsWith("max"));
 }
 
 TEST_CASE("a running process can be moved into a group, and leaves it when the group is removed",
@@ -166,18 +185,18 @@ TEST_CASE("a group that is dropped takes its processes and folders with it, and 
   pid_t pid = 0;
   {
     const CgroupTree tree = open_or_skip("drop");
-    folder =
-        exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids/serverledge/" : "/sys/fs/cgroup/serverledge/";
-    folder += unique_node("drop");
     {
       Result<Cgroup> group = tree.create("one", {64 * kMegabyte, 0, 16});
       REQUIRE(group);
       Cgroup moved = std::move(*group);
       pid = run_inside(moved, [] { return ::pause(); });
-      CHECK(exists(folder + "/one"));
+      folder = folder_of(pid, "pids");
+      CHECK_THAT(folder, Catch::EndsWith("/one"));
+      CHECK(exists(folder));
     }
     CHECK(WTERMSIG(wait_for(pid)) == SIGKILL);
-    CHECK_FALSE(exists(folder + "/one"));
+    CHECK_FALSE(exists(folder));
+    folder.erase(folder.rfind('/'));
     CHECK(exists(folder));
   }
   CHECK_FALSE(exists(folder));
@@ -263,4 +282,16 @@ TEST_CASE("a subtree that systemd delegated is used beside the leaf that the nod
   const CgroupTree tree = CgroupTree::open("node", view);
   REQUIRE_FALSE(tree.missing().empty());
   CHECK_THAT(tree.missing().front(), Catch::Contains("/proc/system.slice/x.service/serverledge/node"));
+}
+
+TEST_CASE("what a v2 group hands on is read word by word, to the end of the line", "[cgroup]") {
+  // A plain folder in the place of the hierarchy: the requests to hand on land in the first word of the file.
+  const test::TemporaryFolder hierarchy;
+  std::filesystem::create_directories(hierarchy.path() / "serverledge/node");
+  std::ofstream(hierarchy.path() / "serverledge/node/cgroup.subtree_control") << "#######  memory pids cpu\n";
+  const CgroupView view{"30 25 0:26 / " + hierarchy.path().string() + " rw,relatime - cgroup2 cgroup2 rw\n",
+                        "0::/\n"};
+  const CgroupTree tree = CgroupTree::open("node", view);
+  CHECK(tree.missing().empty());
+  CHECK((tree.limits_memory() && tree.limits_cpu() && tree.limits_processes()));
 }

@@ -49,7 +49,7 @@ class Cgroup {
   /// the kernel's RCU, some 10 ms, and moving the calling thread does not.
   Result<std::vector<FileDescriptor>> open_procs() const;
 
-  /// How many processes the kernel killed here because the memory limit was reached.
+  /// Grows when the kernel kills here because the memory limit was reached: by one or more each time.
   std::int64_t oom_kills() const;
   /// How many forks were refused here because the limit of processes was reached.
   std::int64_t refused_forks() const;
