@@ -1,5 +1,8 @@
 #include "serverledge/core/clock.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -59,6 +62,27 @@ TEST_CASE("chance stays in its range", "[clock]") {
   CHECK(random.below(0) == 0);
   CHECK(random.below(1) == 0);
   CHECK(entropy() != entropy());
+}
+
+TEST_CASE("a forked child draws other random bits than its parent", "[clock]") {
+  entropy();
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const std::uint64_t drawn = entropy();
+    _exit(write(ends[1], &drawn, sizeof drawn) == sizeof drawn ? 0 : 1);
+  }
+  const std::uint64_t ours = entropy();
+  std::uint64_t theirs = ours;
+  CHECK(read(ends[0], &theirs, sizeof theirs) == sizeof theirs);
+  CHECK(theirs != ours);
+  int status = 1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 }  // namespace serverledge

@@ -3,10 +3,8 @@
 #include <sys/random.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <stdexcept>
-#include <utility>
 
 namespace serverledge {
 
@@ -63,15 +61,10 @@ std::uint64_t SeededRandom::next() {
 }
 
 std::uint64_t entropy() {
-  // One system call for many numbers; never shared between threads.
-  thread_local std::array<std::uint64_t, 32> pool;
-  thread_local std::size_t left = 0;
-  if (left == 0) {
-    if (getentropy(pool.data(), sizeof pool) != 0)
-      throw std::runtime_error("the kernel gives no random numbers");
-    left = pool.size();
-  }
-  return std::exchange(pool[--left], 0);
+  // Asked of the kernel each time: numbers kept ready in the process would be a forked child's too.
+  std::uint64_t number = 0;
+  if (getentropy(&number, sizeof number) != 0) throw std::runtime_error("the kernel gives no random numbers");
+  return number;
 }
 
 }  // namespace serverledge

@@ -7,12 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -51,13 +49,6 @@ Result<void> own_folder(const std::string& path, mode_t mode) {
   return {};
 }
 
-/// Asked of the kernel each time: numbers kept ready in the process would be a forked child's too.
-std::string fresh_id() {
-  std::uint64_t number = 0;
-  if (::getentropy(&number, sizeof(number)) != 0) throw std::runtime_error("the kernel gives no random numbers");
-  return fmt::format("{:016x}", number);
-}
-
 std::string read_id(const std::string& path) {
   char text[kIdSize];
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -77,7 +68,7 @@ Result<std::string> kept_id(const std::string& store_path) {
   }
   const std::string path = store_path + "/node-id";
   if (std::string id = read_id(path); !id.empty()) return id;
-  const std::string fresh = fresh_id();
+  const std::string fresh = fmt::format("{:016x}", entropy());
   const std::string draft = path + '.' + fresh;
   FileDescriptor file(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!file.valid()) return cannot("write", draft);
@@ -126,7 +117,7 @@ std::string NodeLock::default_run_root() {
 
 Result<NodeLock> NodeLock::acquire(const std::string& store_path, const std::string& run_root) {
   if (Result<void> made = own_folder(run_root, 0755); !made) return Unexpected(made.error());
-  Result<std::string> id = store_path.empty() ? fresh_id() : kept_id(store_path);
+  Result<std::string> id = store_path.empty() ? fmt::format("{:016x}", entropy()) : kept_id(store_path);
   if (!id) return Unexpected(id.error());
   auto state = std::make_unique<State>();
   state->id = *id;

@@ -55,7 +55,8 @@ class SeededRandom final : public Random {
   std::uint64_t state_[4];
 };
 
-/// A seed from the kernel (getrandom).
+/// 64 random bits from the kernel: no two alike, not even in a forked child. Throws std::runtime_error if it
+/// gives none. Thread-safe.
 std::uint64_t entropy();
 
 }  // namespace serverledge
