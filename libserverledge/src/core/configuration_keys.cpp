@@ -22,9 +22,6 @@ constexpr ConfigurationKey kKeys[] = {
      1, 100000},
     {"api.drain", kSeconds, "10",
      "How long running invocations may go on after SIGTERM before they are ended."},
-    {"api.ip", kText, "",
-     "Address under which others reach this node. Default: the address of the route to the outside, else "
-     "127.0.0.1."},
     {"api.listen", kText, "",
      "Address to listen on. Default: 127.0.0.1, or 0.0.0.0 when etcd.address is set; nothing authenticates "
      "callers."},
@@ -61,9 +58,14 @@ constexpr ConfigurationKey kKeys[] = {
      1, 10000},
     {"container.timeout", kSeconds, "60", "How long an invocation may run if its function has no TimeoutSec.",
      0.001},
+    {"etcd.address", kText, "",
+     "Address of etcd, host:port, for a cluster. Not supported yet: a node does not start with it. Default: "
+     "none, the embedded store."},
     {"janitor.interval", kSeconds, "30", "How often idle containers are checked for expiry.", 0.001},
     {"log.format", kText, "text", "Form of the log lines on stderr.", 0, 0, "text,json"},
     {"log.level", kText, "info", "What is logged: this and worse.", 0, 0, "debug,info,warning,error"},
+    {"node.architecture", kText, "", "Architecture of this node's functions. Default: the machine's.", 0, 0,
+     "amd64,arm64"},
     {"registry.area", kText, "ROME",
      "Area of the cluster that this node belongs to; it is told in every answer."},
     {"registry.node.id", kText, "", "Key of this node. Default: random, kept under store.path."},
@@ -95,14 +97,15 @@ constexpr ConfigurationKey kKeys[] = {
 
 // Keys of the Go implementation that are accepted, with a warning, and have no effect.
 constexpr ConfigurationKey kKeysWithoutEffect[] = {
+    {"api.ip", kText, "",
+     "Address under which others reach this node. Default: the address of the route to the outside, else "
+     "127.0.0.1."},
     {"cache.cleanup", kSeconds, "60",
      "Of the Go implementation's function cache; functions are kept current by a watch here."},
     {"cache.expiration", kSeconds, "60",
      "Of the Go implementation's function cache; functions are kept current by a watch here."},
     {"cache.size", kInteger, "100",
      "Of the Go implementation's function cache; functions are kept current by a watch here."},
-    {"etcd.address", kText, "",
-     "Address of etcd, host:port, for a cluster. Default: none, the embedded store."},
     {"factory.images.refresh", kBoolean, "false", "Pull images anew when a node first uses them."},
     {"lb.arch_awareness", kBoolean, "false", "Choose the architecture first, then a node of it."},
     {"lb.mode", kText, "RoundRobin",
@@ -123,8 +126,6 @@ constexpr ConfigurationKey kKeysWithoutEffect[] = {
     {"metrics.prometheus.pushgateway.host", kText, "", "Pushgateway to push to."},
     {"metrics.prometheus.pushgateway.port", kInteger, "9091", "Its port.", 0, 65535},
     {"metrics.retriever.interval", kSeconds, "60", "How often Prometheus is queried."},
-    {"node.architecture", kText, "", "Architecture of this node's functions. Default: the machine's.", 0, 0,
-     "amd64,arm64"},
     {"offloading.cache.validity", kSeconds, "60", "How long edgeonly keeps the neighbour it chose."},
     {"registry.monitoring.interval", kSeconds, "30", "How often the list of neighbours is read."},
     {"registry.nearby.interval", kSeconds, "20", "How often neighbours are asked for their status."},
