@@ -1,0 +1,2 @@
+def f(p, c):
+    return 1
