@@ -124,23 +124,16 @@ static void mount_proc(struct confinement* c) {
   }
 }
 
-static void mount_code(const struct sl_request* request) {
-  char source[sizeof(SL_WORLD "/code/") + SL_CODE_MAX];
-  if (request->code[0] == 0) return;
-  (void)snprintf(source, sizeof(source), SL_WORLD "/code/%s", request->code);
-  // The source is bound read-only, nosuid and nodev; a bind of it is too.
-  if (mount(source, "/app", NULL, MS_BIND, NULL) != 0) fail(SL_STEP_CODE, request->code);
-}
-
 static void build_root(struct confinement* c) {
   c->proc = open(SL_WORLD "/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
   c->mounts = open(SL_WORLD "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
   if (c->proc < 0 || c->mounts < 0) fail(SL_STEP_PROC, SL_WORLD "/proc");
-  mount_code(c->request);
   mount_tmp(c);
   mount_proc(c);
-  if (umount2(SL_WORLD, MNT_DETACH) != 0) fail(SL_STEP_HIDE, SL_WORLD);
-  if (chdir(c->request->code[0] != 0 ? "/app" : "/") != 0) fail(SL_STEP_CODE, "/app");
+  // Covered and not unmounted, which would wait for a grace period of the kernel's RCU: some milliseconds.
+  // Without rights there is no way under a cover.
+  if (mount(SL_WORLD "/empty", SL_WORLD, NULL, MS_BIND, NULL) != 0) fail(SL_STEP_HIDE, SL_WORLD);
+  if (chdir("/") != 0) fail(SL_STEP_HIDE, "/");
 }
 
 static void give_up_rights(struct confinement* c) {

@@ -8,6 +8,8 @@
 
 #include "isolation.h"
 
+_Static_assert(sizeof(struct sl_request) == 384, "zygote.py has this number too");
+
 union control_buffer {
   struct cmsghdr header;
   char bytes[CMSG_SPACE(SL_MAX_FDS * sizeof(int))];
@@ -30,7 +32,7 @@ static int is_valid(const struct sl_task* task, ssize_t size, int fds) {
   const struct sl_request* r = &task->request;
   if (size != (ssize_t)sizeof(*r) || r->protocol != SL_PROTOCOL || fds < 2) return 0;
   if (r->cgroup_count > SL_MAX_FDS - 2U || (int)r->cgroup_count + 2 > fds) return 0;
-  if (memchr(r->code, 0, sizeof(r->code)) == NULL || memchr(r->config, 0, sizeof(r->config)) == NULL)
+  if (memchr(r->code, 0, sizeof(r->code)) == NULL || memchr(r->program, 0, sizeof(r->program)) == NULL)
     return 0;
   return r->code[0] != '.' && strchr(r->code, '/') == NULL;
 }

@@ -57,7 +57,6 @@ int set_limits(const struct sl_request* request) {
   if (limit(RLIMIT_MEMLOCK, 1U << 20U) != 0 || limit(RLIMIT_MSGQUEUE, 0) != 0) return -1;
   if (limit(RLIMIT_NICE, 0) != 0 || limit(RLIMIT_RTPRIO, 0) != 0) return -1;
   if (request->max_processes != 0 && limit(RLIMIT_NPROC, request->max_processes) != 0) return -1;
-  if (request->data_bytes != 0 && limit(RLIMIT_DATA, request->data_bytes) != 0) return -1;
   struct rlimit stack = {8U << 20U, RLIM_INFINITY};
   struct rlimit now;
   if (getrlimit(RLIMIT_STACK, &now) != 0) return -1;

@@ -55,7 +55,7 @@ static void become_zygote(const struct supervisor* s, struct sl_task* task) {
   sl_reset_signals();
   if (dup2(control, kControl) < 0 || dup2(filter, kFilter) < 0 || dup2(events, kEvents) < 0) _exit(1);
   (void)close_range(kEvents + 1, ~0U, 0);
-  char* const arguments[] = {task->request.config, "-I", "/runtime/python/zygote.py", NULL};
+  char* const arguments[] = {task->request.program, "-I", "/runtime/python/zygote.py", NULL};
   if ((task->request.flags & SL_ROOTLESS) != 0 && keep_capabilities() != 0) {
     sl_send_failure(kEvents, SL_STEP_CAPABILITIES, "");
     _exit(1);
@@ -83,7 +83,7 @@ static void become_nodejs(struct sl_task* task) {
   sl_become_worker();
   char listener[16];
   (void)snprintf(listener, sizeof(listener), "%d", SL_LISTENER_FD);
-  char* const arguments[] = {task->request.config, "/runtime/nodejs/worker.js", listener, NULL};
+  char* const arguments[] = {task->request.program, "/runtime/nodejs/worker.js", listener, NULL};
   execve(arguments[0], arguments, kEnvironment);
   _exit(127);
 }

@@ -49,14 +49,19 @@ TEST_CASE("figures of starts and calls", "[.figures]") {
   const Function nodejs = under_test.nodejs("module.exports = () => 1;\n");
   Series floor_python{"python3 -c 'import json, socket'", {}};
   Series floor_nodejs{"node -e 0", {}};
-  Series start_python{"Python: create", {}};
+  Series start_python{"Python: create from stock", {}};
+  Series direct_python{"Python: create without stock", {}};
   Series start_nodejs{"Node.js: create from stock", {}};
   Series first_python{"Python: first call", {}};
   Series warm{"Python: warm call", {}};
   Series end{"Python: destroy", {}};
   for (int round = 0; round < kRounds; ++round) {
-    floor_python.values.push_back(milliseconds([] { run({"/usr/bin/python3", "-c", "import json, socket"}); }));
+    floor_python.values.push_back(milliseconds([] {
+      run({"/usr/bin/python3", "-c", "import json, socket"});
+    }));
     std::unique_ptr<Container> container;
+    direct_python.values.push_back(milliseconds([&] { container = start(under_test, python); }));
+    REQUIRE(under_test.runtime().add_stock("python314", later(system_clock().now(), from_seconds(30))));
     start_python.values.push_back(milliseconds([&] { container = start(under_test, python); }));
     first_python.values.push_back(milliseconds([&] { (void)call(*container); }));
     warm.values.push_back(milliseconds([&] { (void)call(*container); }));
@@ -66,7 +71,8 @@ TEST_CASE("figures of starts and calls", "[.figures]") {
     REQUIRE(under_test.runtime().add_stock("nodejs17ng", later(system_clock().now(), from_seconds(30))));
     start_nodejs.values.push_back(milliseconds([&] { container = start(under_test, nodejs); }));
   }
-  for (Series* series : {&floor_python, &start_python, &first_python, &warm, &end, &floor_nodejs, &start_nodejs}) {
+  for (Series* series : {&floor_python, &start_python, &direct_python, &first_python, &warm, &end,
+                         &floor_nodejs, &start_nodejs}) {
     series->print();
   }
 }

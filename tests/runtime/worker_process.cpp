@@ -82,12 +82,11 @@ void WorkerProcess::start(const std::vector<std::string>& arguments, const Optio
 
 std::unique_ptr<WorkerProcess> WorkerProcess::python(const Options& options) {
   std::unique_ptr<WorkerProcess> worker(new WorkerProcess(options));
-  const std::string program = fmt::format(
-      "import sys\nsys.path.insert(0, {})\nimport worker\ndel sys.path[0]\n"
-      "worker.serve({}, {}, {}, slots={}, output_limit={}, result_limit={})",
-      json_string(WORKERS_FOLDER "/python"), kListener, json_string(options.handler),
-      json_string(worker->folder()), options.slots, options.limits.output_bytes, options.limits.result_bytes);
+  const std::string program =
+      fmt::format("import sys\nsys.path.insert(0, {})\nimport worker\ndel sys.path[0]\nworker.serve({})",
+                  json_string(WORKERS_FOLDER "/python"), kListener);
   worker->start({PYTHON_PROGRAM, "-I", "-c", program}, options);
+  worker->load(options);
   return worker;
 }
 
@@ -95,12 +94,17 @@ std::unique_ptr<WorkerProcess> WorkerProcess::nodejs(const Options& options) {
   if (::access(NODEJS_PROGRAM, X_OK) != 0) skip_test("there is no Node.js");
   std::unique_ptr<WorkerProcess> worker(new WorkerProcess(options));
   worker->start({NODEJS_PROGRAM, WORKERS_FOLDER "/nodejs/worker.js", std::to_string(kListener)}, options);
-  const std::string what = fmt::format(R"({{"Handler":{},"AppDir":{},"OutputLimit":{},"ResultLimit":{}}})",
-                                       json_string(options.handler), json_string(worker->folder()),
-                                       options.limits.output_bytes, options.limits.result_bytes);
-  REQUIRE(worker->first_->ready(patience()));  // it stands by
-  REQUIRE(worker->first_->load(what, patience()));
+  worker->load(options);
   return worker;
+}
+
+void WorkerProcess::load(const Options& options) {
+  const std::string what =
+      fmt::format(R"({{"Handler":{},"AppDir":{},"Slots":{},"OutputLimit":{},"ResultLimit":{}}})",
+                  json_string(options.handler), json_string(folder()), options.slots,
+                  options.limits.output_bytes, options.limits.result_bytes);
+  REQUIRE(first_->ready(patience()));  // it stands by
+  REQUIRE(first_->load(what, patience()));
 }
 
 WorkerProcess::~WorkerProcess() {

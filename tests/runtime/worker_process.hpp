@@ -51,6 +51,7 @@ class WorkerProcess {
  private:
   explicit WorkerProcess(const Options& options);
   void start(const std::vector<std::string>& arguments, const Options& options);
+  void load(const Options& options);
 
   TemporaryFolder folder_;
   FrameLimits limits_;

@@ -1,14 +1,18 @@
 """The Python worker: imports a function's handler and answers its calls over a listening Unix socket.
 
-`serve` is called in a process that is an instance of one function: forked from the zygote and already inside its
-sandbox. The node opens one connection per slot, sends one call at a time on it and reads one answer. Frames are a
-16-byte header (u32 payload length, u8 type, u8 flags, u16 zero, u64 call id, little endian) and the payload:
+`serve` is called in a process that will be an instance of one function: forked from the zygote, already inside its
+sandbox, and unspecialised. The node opens one connection per slot, sends one call at a time on it and reads one answer.
+Frames are a 16-byte header (u32 payload length, u8 type, u8 flags, u16 zero, u64 call id, little endian) and the
+payload:
 
   1 call          u32 length of the context, the context (JSON object), the params (JSON object); flag 1: capture output
-  2 ready         {"Runtime"}: the first frame on every connection
+  2 ready         {"Runtime"}: the first frame on every connection; on the first one also before, when the worker stands
+                  by for a load
   3 result        u32 length of the output, the output, the result as JSON text; flag 1: the output was cut
   4 failure       the same, with {"Kind": "raised" | "output", "Message", "Traceback"}
   5 start_failed  {"Message", "Traceback"} instead of ready; the worker then exits
+  6 load          {"Handler", "AppDir", "Slots", "OutputLimit", "ResultLimit", "ProcessLimit", "DataLimit"}: what to
+                  become (see `serve`); the first frame on the first connection, once in a worker's life
 
 Nothing here defends the worker against the code it runs: the two share a process. What the node believes of an answer,
 and what it does about a broken one, is the node's matter. Only the standard library; CPython 3.8 and later.
@@ -18,6 +22,7 @@ import contextvars
 import importlib
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -31,7 +36,7 @@ import worker_result
 
 _HEADER = struct.Struct("<IBBHQ")
 _LENGTH = struct.Struct("<I")
-_CALL, _READY, _RESULT, _FAILURE, _START_FAILED = 1, 2, 3, 4, 5
+_CALL, _READY, _RESULT, _FAILURE, _START_FAILED, _LOAD = 1, 2, 3, 4, 5, 6
 _CAPTURE = _CUT = 1
 _CHUNK = 64 * 1024
 _decode = json.JSONDecoder().decode
@@ -76,11 +81,12 @@ class _Worker:
         self._loops = threading.local()
         os.register_at_fork(after_in_child=self._after_fork)
 
-    def serve_slot(self):
-        """Serves one connection after the other. Ends the process if the channel breaks."""
+    def serve_slot(self, connection=None):
+        """Serves one connection after the other, first the one given. Ends the process if the channel breaks."""
         while True:
             try:
-                connection, _ = self._listener.accept()
+                if connection is None:
+                    connection, _ = self._listener.accept()
                 self._connections.add(connection)
                 try:
                     connection.sendall(_frame(_READY, 0, 0, _report(Runtime=runtime_name())))
@@ -89,6 +95,7 @@ class _Worker:
                 finally:
                     self._connections.discard(connection)
                     connection.close()
+                    connection = None
             except (OSError, _ChannelLost):
                 os._exit(_EXIT_CHANNEL_LOST)
 
@@ -223,32 +230,45 @@ def _load(handler, app_dir):
     return function
 
 
-def _refuse(listener, message, trace):
-    """Tells the first who connects that the function did not load, and ends."""
+def _refuse(connection, message, trace):
+    """Tells that the function did not load, and ends."""
     try:
-        connection, _ = listener.accept()
         connection.sendall(_frame(_START_FAILED, 0, 0, _report(Message=message, Traceback=trace)))
         connection.close()
     finally:
         os._exit(_EXIT_START_FAILED)
 
 
-def _prepare(app_dir):
-    worker_output.install()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the zygote lets the kernel reap; a function may want to
-    sys.dont_write_bytecode = True
-    if "random" in sys.modules:  # forked instances must not share a sequence
-        sys.modules["random"].seed()
-    os.chdir(app_dir)
+def _stand_by(listener):
+    """Waits for what to become: the first connection, and what it loads."""
+    try:
+        connection, _ = listener.accept()
+        connection.sendall(_frame(_READY, 0, 0, _report(Runtime=runtime_name())))
+        data = _receive(connection)
+        if data is None or data[4] != _LOAD:
+            raise _ChannelLost("no load")
+        return connection, json.loads(data[_HEADER.size :])
+    except (OSError, ValueError, _ChannelLost):
+        os._exit(_EXIT_CHANNEL_LOST)
 
 
-def serve(listener_fd, handler, app_dir="/app", slots=1, output_limit=1 << 20, result_limit=6 << 20):
-    """Imports `handler` ("package.module.function", looked for in `app_dir`) and answers calls; never returns.
+def _limit(which, value):
+    """Lowers a limit of this process for good."""
+    if value:
+        hard = resource.getrlimit(which)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (value, value))
 
-    listener_fd   a listening Unix stream socket; this process takes it over
-    slots         connections served at once, each by a thread; the first is the main thread, where signals work
-    output_limit  bytes of captured output of one call; more is cut and flagged
-    result_limit  bytes of a result's JSON text; more is a failure of kind "output"
+
+def serve(listener_fd):
+    """Stands by until a connection tells what to become, imports that and answers calls; never returns.
+
+    listener_fd is a listening Unix stream socket; this process takes it over. Of a load:
+    Handler       "package.module.function", looked for in AppDir ("/app")
+    Slots         connections served at once (1), each by a thread; the first is the main thread, where signals work
+    OutputLimit   bytes of captured output of one call (1 MiB); more is cut and flagged
+    ResultLimit   bytes of a result's JSON text (6 MiB); more is a failure of kind "output"
+    ProcessLimit  RLIMIT_NPROC, and DataLimit RLIMIT_DATA (0: unchanged)
 
     Standard input, output and error become /dev/null; what Python code prints goes to its call, if that asked for it.
     Ends with status 1 when the handler does not load, 74 when the channel breaks, and with the function's own status
@@ -257,14 +277,24 @@ def serve(listener_fd, handler, app_dir="/app", slots=1, output_limit=1 << 20, r
     os.set_inheritable(listener_fd, False)
     listener = socket.socket(fileno=listener_fd)
     listener.setblocking(True)
+    worker_output.install()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the zygote lets the kernel reap; a function may want to
+    sys.dont_write_bytecode = True
+    if "random" in sys.modules:  # forked instances must not share a sequence
+        sys.modules["random"].seed()
+    connection, what = _stand_by(listener)
     try:
-        _prepare(app_dir)
-        function = _load(handler, app_dir)
+        _limit(resource.RLIMIT_NPROC, what.get("ProcessLimit"))
+        _limit(resource.RLIMIT_DATA, what.get("DataLimit"))
+        app_dir = what.get("AppDir", "/app")
+        os.chdir(app_dir)
+        function = _load(what["Handler"], app_dir)
     except _BadHandler as error:
-        _refuse(listener, str(error), "")
+        _refuse(connection, str(error), "")
     except BaseException as error:  # also SystemExit: a module that exits has not loaded
-        _refuse(listener, worker_error.describe(error), worker_error.trace(error))
-    worker = _Worker(listener, function, contextvars.copy_context(), output_limit, result_limit)
-    for _ in range(slots - 1):
+        _refuse(connection, worker_error.describe(error), worker_error.trace(error))
+    limits = what.get("OutputLimit", 1 << 20), what.get("ResultLimit", 6 << 20)
+    worker = _Worker(listener, function, contextvars.copy_context(), *limits)
+    for _ in range(what.get("Slots", 1) - 1):
         threading.Thread(target=worker.serve_slot, daemon=True).start()
-    worker.serve_slot()
+    worker.serve_slot(connection)

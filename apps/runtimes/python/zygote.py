@@ -8,13 +8,13 @@ sandbox (libserverledge-isolation.so) and only then becomes the worker that impo
 import ctypes
 import errno
 import gc
-import json
 import os
 import signal
 import sys
 
 _CONTROL, _FILTER, _EVENTS = 3, 4, 5
 _LISTENER = 4  # in an instance
+_REQUEST_SIZE = 384  # sizeof(struct sl_request)
 _LIBEXEC = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN_PIDS = "/.world/proc/self/ns/pid"
 _STEP_EXEC = 12  # sl_step: what a failure here is told as
@@ -32,15 +32,9 @@ zoneinfo
 
 
 class _Task(ctypes.Structure):
-    """sl_task of isolation.h. The head of the request is all that is read here."""
+    """sl_task of isolation.h, of which only the descriptors matter here."""
 
-    _fields_ = [
-        ("head", ctypes.c_uint32 * 8),
-        ("sizes", ctypes.c_uint64 * 3),
-        ("code", ctypes.c_char * 80),
-        ("config", ctypes.c_char * 2048),
-        ("fds", ctypes.c_int32 * 8),
-    ]
+    _fields_ = [("request", ctypes.c_char * _REQUEST_SIZE), ("fds", ctypes.c_int32 * 8)]
 
 
 def _import_usual():
@@ -73,15 +67,8 @@ def _become_instance(library, task, worker):
     if child:
         library.sl_init(child)
     library.sl_become_worker()
-    config = json.loads(task.config)
     gc.enable()
-    worker.serve(
-        _LISTENER,
-        config["Handler"],
-        slots=config["Slots"],
-        output_limit=config["OutputLimit"],
-        result_limit=config["ResultLimit"],
-    )
+    worker.serve(_LISTENER)
 
 
 def _serve(library, worker):
@@ -124,7 +111,7 @@ def main():
     gc.collect()
     gc.disable()
     gc.freeze()
-    library.sl_send_ready(_EVENTS, worker.runtime_name().encode())
+    library.sl_send_ready(_EVENTS, b"")
     os.close(_EVENTS)
     _serve(library, worker)
 

@@ -99,6 +99,7 @@ SandboxOptions sandbox_options(const Configuration& configuration, const std::st
   options.processes = configuration.integer("sandbox.pids.max");
   options.output_bytes = configuration.bytes("container.output.max");
   options.result_bytes = configuration.bytes("container.result.max");
+  options.python_stock = static_cast<int>(configuration.integer("sandbox.stock.python"));
   options.nodejs_stock = static_cast<int>(configuration.integer("sandbox.stock.nodejs"));
   options.stock_memory_mb = configuration.integer("sandbox.stock.memory");
   options.start_timeout = configuration.duration("container.start.timeout");
@@ -161,7 +162,8 @@ class NodeBuilder {
  private:
   Result<void> open_store() {
     parts_.clock = overrides_.clock != nullptr ? overrides_.clock : &system_clock();
-    parts_.observer = overrides_.observer ? overrides_.observer : make_log_observer(log_options(configuration_), *parts_.clock);
+    parts_.observer = overrides_.observer ? overrides_.observer
+                                          : make_log_observer(log_options(configuration_), *parts_.clock);
     Result<std::string> path = store_path(configuration_);
     if (!path) return Unexpected(std::move(path).error());
     store_path_ = std::move(*path);

@@ -256,6 +256,7 @@ Result<void> Invoker::start(Lease& lease, Duration& init_time) {
     scheduler_->started(lease, std::move(*container), init_time, clock_.now(), effects);
   }
   carry_out(effects);
+  if (wake_upkeep_) wake_upkeep_();  // the start may have used up some stock
   observer_.container_started(*lease.function(), init_time);
   return {};
 }

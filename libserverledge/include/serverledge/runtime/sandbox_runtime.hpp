@@ -26,6 +26,7 @@ struct SandboxOptions {
   std::int64_t processes = 64;  ///< processes and threads of an instance, besides one for each slot
   std::uint64_t output_bytes = std::uint64_t{1} << 20U;  ///< captured output of a call
   std::uint64_t result_bytes = std::uint64_t{6} << 20U;  ///< JSON text of a result
+  int python_stock = 2;                                  ///< unspecialised Python instances to keep
   int nodejs_stock = 2;                                  ///< unspecialised Node.js instances to keep
   std::int64_t stock_memory_mb = 64;                     ///< what the pool charges for one
   Duration start_timeout = std::chrono::seconds(30);     ///< for the runtime's own start

@@ -62,13 +62,13 @@ sl_request to_request(const InstancePlan& plan, std::uint32_t uid, bool rootless
   if (plan.unsafe) request.flags |= SL_UNSAFE;
   request.uid = uid;
   request.gid = uid;
-  request.max_processes = bounded_processes ? 0 : static_cast<std::uint32_t>(plan.limits.processes);
+  // A Python worker has a thread for each slot: its limit comes with the function.
+  const bool bounded = bounded_processes || plan.operation == SL_PYTHON;
+  request.max_processes = bounded ? 0 : static_cast<std::uint32_t>(plan.processes);
   request.max_files = kMaxFiles;
   request.tmp_bytes = plan.tmp_bytes;
   request.tmp_inodes = std::min(kMostInodes, plan.tmp_bytes / kBytesPerInode + 16);
-  request.data_bytes = plan.data_bytes;
-  copy_text(request.code, sizeof(request.code), plan.code);
-  copy_text(request.config, sizeof(request.config), plan.config);
+  copy_text(request.program, sizeof(request.program), plan.program);
   return request;
 }
 
@@ -84,9 +84,8 @@ void Machine::remove(Instance& instance) noexcept {
   instances_.erase(&instance);
 }
 
-Instance::Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup,
-                   const CgroupLimits& limits)
-    : machine_(std::move(machine)), uid_(uid), cgroup_(std::move(cgroup)), limits_(limits) {
+Instance::Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup)
+    : machine_(std::move(machine)), uid_(uid), cgroup_(std::move(cgroup)) {
   machine_->add(*this);
 }
 
@@ -105,15 +104,15 @@ Result<std::unique_ptr<Instance>> Instance::start(const std::shared_ptr<Machine>
 
 Result<std::unique_ptr<Instance>> Instance::start_once(const std::shared_ptr<Machine>& machine,
                                                        const InstancePlan& plan, TimePoint deadline) {
-  if (plan.config.size() >= SL_CONFIG_MAX || plan.code.size() >= SL_CODE_MAX) {
-    return Unexpected(ErrorCode::kInvalid, "the handler's name is too long for a sandbox");
+  if (plan.program.size() >= SL_PATH_MAX) {
+    return Unexpected(ErrorCode::kInvalid, fmt::format("{}: the path is too long", plan.program));
   }
   const std::string name = std::to_string(machine->next_number());
-  Result<Cgroup> cgroup = machine->cgroups.create(name, plan.limits);
+  Result<Cgroup> cgroup = machine->cgroups.create(name, {.processes = plan.processes});
   if (!cgroup) return Unexpected(cgroup.error());
   Result<std::uint32_t> uid = machine->uids.take();
   if (!uid) return Unexpected(uid.error());
-  std::unique_ptr<Instance> instance(new Instance(machine, *uid, std::move(*cgroup), plan.limits));
+  std::unique_ptr<Instance> instance(new Instance(machine, *uid, std::move(*cgroup)));
   instance->socket_path_ = machine->folder + '/' + name;
   if (Result<void> sent = instance->send(plan, deadline); !sent) return Unexpected(sent.error());
   if (Result<void> started = instance->await_started(deadline); !started) return Unexpected(started.error());
@@ -182,6 +181,8 @@ Death Instance::death(Duration patience) {
 }
 
 Result<void> Instance::specialise(const std::string& code, const CgroupLimits& limits, TimePoint deadline) {
+  if (code.size() >= SL_CODE_MAX)
+    return Unexpected(ErrorCode::kInternal, "the name of a code folder is too long");
   auto ends = LaunchChannel::make();
   if (!ends) return Unexpected(ends.error());
   sl_request request{};

@@ -55,11 +55,9 @@ class Machine {
 /// What to start.
 struct InstancePlan {
   sl_operation operation = SL_PYTHON;
-  CgroupLimits limits;
-  std::string code;    ///< folder name; empty: given later
-  std::string config;  ///< for the worker, or the interpreter's path
+  std::string program;         ///< SL_NODEJS: the interpreter
+  std::int64_t processes = 0;  ///< that it may have until it is specialised
   std::uint64_t tmp_bytes = 0;
-  std::uint64_t data_bytes = 0;
   bool host_network = false;
   bool unsafe = false;
 };
@@ -75,7 +73,8 @@ struct Death {
   int status = 0;
 };
 
-/// A sandbox with one worker in it, from its start to the last of what it held. Thread-safe.
+/// A sandbox with one worker in it, from its start to the last of what it held: without code at first, then
+/// specialised for one function. Thread-safe.
 class Instance {
  public:
   /// Starts one and waits until it is confined. kUnsupported, kUnavailable, kNoResources (user ids),
@@ -115,7 +114,7 @@ class Instance {
   void release() noexcept;
 
  private:
-  Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup, const CgroupLimits& limits);
+  Instance(std::shared_ptr<Machine> machine, std::uint32_t uid, Cgroup cgroup);
   static Result<std::unique_ptr<Instance>> start_once(const std::shared_ptr<Machine>& machine,
                                                       const InstancePlan& plan, TimePoint deadline);
   Result<void> send(const InstancePlan& plan, TimePoint deadline);

@@ -9,13 +9,13 @@
 extern "C" {
 #endif
 
-enum { SL_PROTOCOL = 1, SL_MAX_FDS = 8, SL_CONFIG_MAX = 2048, SL_CODE_MAX = 80 };
+enum { SL_PROTOCOL = 1, SL_MAX_FDS = 8, SL_CODE_MAX = 80, SL_PATH_MAX = 256 };
 
-// What the node asks for. Descriptors, in this order:
-// SL_PYTHON (to the zygote), SL_NODEJS (to PID 1): events, listener, then the `cgroup_count` cgroup.procs to
-// join. SL_ZYGOTE (to PID 1): events, the zygote's control socket. SL_CODE (to PID 1): events, the mount
-// namespace to put the code into. `events` is where the answers to this request go; it is closed by whoever
-// has given the last one.
+// What the node asks for. An instance starts unspecialised: without code, with a worker that stands by.
+// Descriptors, in this order: SL_PYTHON (to the zygote), SL_NODEJS (to PID 1): events, listener, then the
+// `cgroup_count` cgroup.procs to join. SL_ZYGOTE (to PID 1): events, the zygote's control socket. SL_CODE (to
+// PID 1): events, the mount namespace to put the code into. `events` is where the answers to this request go;
+// it is closed by whoever has given the last one.
 enum sl_operation { SL_PYTHON = 1, SL_NODEJS = 2, SL_ZYGOTE = 3, SL_CODE = 4 };
 
 enum sl_flag {
@@ -31,27 +31,23 @@ struct sl_request {
   uint32_t cgroup_count;
   uint32_t uid;
   uint32_t gid;
-  uint32_t max_processes;  // RLIMIT_NPROC; 0: bounded by the cgroup
+  uint32_t max_processes;  // RLIMIT_NPROC; 0: bounded otherwise
   uint32_t max_files;      // RLIMIT_NOFILE
   uint64_t tmp_bytes;      // of /tmp, and of a file
   uint64_t tmp_inodes;
-  uint64_t data_bytes;     // RLIMIT_DATA; 0: none
-  char code[SL_CODE_MAX];  // folder below the code folder, mounted on /app; empty: none yet
-  // For the worker: its configuration as NUL-terminated JSON text. For SL_ZYGOTE and SL_NODEJS: the
-  // interpreter's path.
-  char config[SL_CONFIG_MAX];
+  char code[SL_CODE_MAX];     // SL_CODE: the folder below the code folder to mount on /app
+  char program[SL_PATH_MAX];  // SL_ZYGOTE, SL_NODEJS: the interpreter
 };
 
 enum sl_event_kind {
-  SL_READY = 1,   // PID 1: the template root stands; zygote: the modules are imported; SL_CODE: mounted
-  SL_FORKED = 2,  // an instance's init lives; descriptor: its pidfd
-  SL_STARTED =
-      3,          // it is confined; descriptors: its /tmp, its mount namespace. `missing` holds what it lacks
-  SL_FAILED = 4,  // `step` failed with `error`
-  SL_ENDED = 5,   // the worker ended: `status` as waitpid gives it
+  SL_READY = 1,    // PID 1: the template root stands; zygote: the modules are imported; SL_CODE: mounted
+  SL_FORKED = 2,   // an instance's init lives; descriptor: its pidfd
+  SL_STARTED = 3,  // it is confined; descriptors: its /tmp and its mounts. `missing` holds what it lacks
+  SL_FAILED = 4,   // `step` failed with `error`
+  SL_ENDED = 5,    // the worker ended: `status` as waitpid gives it
 };
 
-// What is done in setting up, to name what failed. sl_step_name has the words.
+// What is done in setting up, to name what failed.
 enum sl_step {
   SL_STEP_NONE,
   SL_STEP_PROTOCOL,

@@ -88,16 +88,15 @@ std::vector<std::string> arguments(const LauncherOptions& options, const std::st
   return result;
 }
 
-/// The one event that a starting process tells, as its detail.
-Result<std::string> await_ready(const LaunchChannel& channel, const char* who, bool rootless,
-                                TimePoint deadline) {
+/// Waits for the one event that a starting process tells.
+Result<void> await_ready(const LaunchChannel& channel, const char* who, bool rootless, TimePoint deadline) {
   Result<LaunchEvent> event = channel.receive(deadline);
   if (!event) {
     return Unexpected(event.error().code,
                       fmt::format("the sandbox's {} did not start: {}", who, event.error().message));
   }
   if (event->event.kind == SL_FAILED) return Unexpected(launch_error(event->event, rootless));
-  return std::string(event->event.detail);
+  return {};
 }
 
 }  // namespace
@@ -144,7 +143,7 @@ Result<Launcher::Channel> Launcher::control(TimePoint deadline) {
   if (!ends) return Unexpected(ends.error());
   if (Result<void> spawned = spawn(ends->second.get()); !spawned) return Unexpected(spawned.error());
   ends->second.reset();
-  Result<std::string> ready = await_ready(ends->first, "launcher", options_.rootless, deadline);
+  Result<void> ready = await_ready(ends->first, "launcher", options_.rootless, deadline);
   if (!ready) return Unexpected(ready.error());
   control_ = std::make_shared<LaunchChannel>(std::move(ends->first));
   return control_;
@@ -162,17 +161,16 @@ Result<Launcher::Channel> Launcher::zygote(TimePoint deadline) {
   request.protocol = SL_PROTOCOL;
   request.operation = SL_ZYGOTE;
   if (options_.rootless) request.flags |= SL_ROOTLESS;
-  if (options_.python.size() >= sizeof(request.config)) {
+  if (options_.python.size() >= sizeof(request.program)) {
     return Unexpected(ErrorCode::kInvalid, "sandbox.python: the path is too long");
   }
-  std::memcpy(request.config, options_.python.data(), options_.python.size());
+  std::memcpy(request.program, options_.python.data(), options_.python.size());
   const int fds[] = {events->second.get(), ends->second.get()};
   if (Result<void> sent = (*supervisor)->send(request, fds, deadline); !sent) return Unexpected(sent.error());
   events->second.reset();
   ends->second.reset();
-  Result<std::string> ready = await_ready(events->first, "Python zygote", options_.rootless, deadline);
+  Result<void> ready = await_ready(events->first, "Python zygote", options_.rootless, deadline);
   if (!ready) return Unexpected(ready.error());
-  python_version_ = *ready;
   zygote_ = std::make_shared<LaunchChannel>(std::move(ends->first));
   return zygote_;
 }
@@ -184,11 +182,11 @@ Result<void> Launcher::start(TimePoint deadline) {
   return {};
 }
 
-Result<std::string> Launcher::start_zygote(TimePoint deadline) {
+Result<void> Launcher::start_zygote(TimePoint deadline) {
   const std::scoped_lock guard(mutex_);
   Result<Channel> channel = zygote(deadline);
   if (!channel) return Unexpected(channel.error());
-  return python_version_;
+  return {};
 }
 
 Result<void> Launcher::request(const sl_request& request, std::span<const int> fds, TimePoint deadline) {

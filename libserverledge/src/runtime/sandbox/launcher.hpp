@@ -39,8 +39,8 @@ class Launcher {
   /// Starts PID 1 if it does not run. kUnsupported with what the machine refuses and what would help;
   /// kUnavailable.
   Result<void> start(TimePoint deadline);
-  /// Starts the zygote too; what it runs: "CPython 3.11.2".
-  Result<std::string> start_zygote(TimePoint deadline);
+  /// Starts the zygote too.
+  Result<void> start_zygote(TimePoint deadline);
 
   /// Sends a request to whom its operation is for, started again if it has died. Answers come on the channel
   /// whose other end is the first descriptor.
@@ -66,7 +66,6 @@ class Launcher {
   bool stopped_ = false;
   Channel control_;
   Channel zygote_;
-  std::string python_version_;
 };
 
 }  // namespace serverledge

@@ -14,41 +14,10 @@
 namespace serverledge {
 namespace {
 
-constexpr std::string_view kPython = "python314";
-constexpr std::string_view kNodejs = "nodejs17ng";
-constexpr std::uint64_t kReserve = std::uint64_t{1} << 30U;
-
-/// What the Python worker is told at its start.
-std::string python_config(const Function& function, const FrameLimits& limits) {
-  std::string text;
-  JsonWriter(text)
-      .begin_object()
-      .key("Handler")
-      .string(function.handler)
-      .key("Slots")
-      .integer(std::max(1, function.max_concurrency))
-      .key("OutputLimit")
-      .integer(static_cast<std::int64_t>(limits.output_bytes))
-      .key("ResultLimit")
-      .integer(static_cast<std::int64_t>(limits.result_bytes))
-      .end_object();
-  return text;
-}
-
-/// What a Node.js worker is told to become.
-std::string nodejs_load(const Function& function, const FrameLimits& limits) {
-  std::string text;
-  JsonWriter(text)
-      .begin_object()
-      .key("Handler")
-      .string(function.handler)
-      .key("OutputLimit")
-      .integer(static_cast<std::int64_t>(limits.output_bytes))
-      .key("ResultLimit")
-      .integer(static_cast<std::int64_t>(limits.result_bytes))
-      .end_object();
-  return text;
-}
+// Address space that is reserved and not used counts in RLIMIT_DATA too, threads' stacks for one.
+constexpr std::int64_t kReserve = std::int64_t{1} << 30U;
+// A Python instance shares almost all of its memory with the zygote until it is a function.
+constexpr std::int64_t kPythonStockMb = 8;
 
 }  // namespace
 
@@ -68,72 +37,70 @@ Result<void> SandboxRuntime::open(TimePoint deadline) {
     notices_.emplace_back(
         "without root all sandboxes run as the node's own user, kept apart by namespaces alone");
   }
-  std::vector<Error> errors;
-  auto attempt = [&](const std::string& path, const char* key,
-                     Result<void> (SandboxRuntime::*serve)(TimePoint)) {
-    if (path.empty()) return;
-    if (::access(path.c_str(), X_OK) != 0) {
-      errors.push_back({ErrorCode::kUnavailable, fmt::format("{}: {} is not there", key, path), {}});
-    } else if (Result<void> served = (this->*serve)(deadline); !served) {
-      errors.push_back(served.error());
-    }
-  };
-  attempt(options_.python, "sandbox.python", &SandboxRuntime::try_python);
-  attempt(options_.node, "sandbox.node", &SandboxRuntime::try_nodejs);
-  if (served_.empty()) {
-    return Unexpected(errors.empty()
-                          ? Error{ErrorCode::kInvalid, "neither sandbox.python nor sandbox.node is set", {}}
-                          : errors.front());
+  const Language python{
+      SL_PYTHON, "python314", options_.python, {"python314", kPythonStockMb, options_.python_stock}};
+  const Language nodejs{SL_NODEJS,
+                        "nodejs17ng",
+                        options_.node,
+                        {"nodejs17ng", options_.stock_memory_mb, options_.nodejs_stock}};
+  Error last{ErrorCode::kInvalid, "neither sandbox.python nor sandbox.node is set", {}};
+  for (const Language& language : {python, nodejs}) {
+    if (language.program.empty()) continue;
+    Result<void> served = serve(language, deadline);
+    if (served) continue;
+    last = served.error();
+    if (last.code == ErrorCode::kUnsupported) return served;  // the machine, and not the program
+    notices_.push_back(fmt::format("functions of {} are not served: {}", language.runtime, last.message));
   }
-  for (const Error& error : errors) {
-    if (error.code == ErrorCode::kUnsupported) return Unexpected(error);  // isolation, not a missing program
-    notices_.push_back(fmt::format("{}; its functions are not served", error.message));
-  }
+  if (served_.empty()) return Unexpected(last);
   return {};
 }
 
-Result<void> SandboxRuntime::try_python(TimePoint deadline) {
-  Result<std::string> version = machine_->launcher.start_zygote(deadline);
-  if (!version) return Unexpected(version.error());
-  InstancePlan trial = plan(SL_PYTHON, {});
-  Function none;
-  none.handler = "none.none";
-  trial.config = python_config(none, frame_limits());
-  Result<std::unique_ptr<Instance>> instance = Instance::start(machine_, trial, deadline);
-  if (!instance) return Unexpected(instance.error());
-  note_missing((*instance)->missing());
-  served_.push_back({std::string(kPython), *version});
-  return {};
-}
-
-Result<void> SandboxRuntime::try_nodejs(TimePoint deadline) {
-  Result<Blank> blank = start_blank(deadline);
+Result<void> SandboxRuntime::serve(Language language, TimePoint deadline) {
+  if (::access(language.program.c_str(), X_OK) != 0) {
+    const char* key = language.operation == SL_PYTHON ? "sandbox.python" : "sandbox.node";
+    return Unexpected(ErrorCode::kUnavailable, fmt::format("{}: {} is not there", key, language.program));
+  }
+  if (language.operation == SL_PYTHON) {
+    if (Result<void> zygote = machine_->launcher.start_zygote(deadline); !zygote) return zygote;
+  }
+  Result<Blank> blank = start_blank(language, deadline);
   if (!blank) return Unexpected(blank.error());
-  note_missing(blank->instance->missing());
-  served_.push_back({std::string(kNodejs), blank->version});
+  for (std::string& sentence : missing_isolation(blank->instance->missing())) {
+    if (std::find(notices_.begin(), notices_.end(), sentence) == notices_.end()) {
+      notices_.push_back(std::move(sentence));
+    }
+  }
+  served_.push_back({language.runtime, blank->version});
+  languages_.push_back(std::move(language));
   return {};
 }
 
-void SandboxRuntime::note_missing(std::uint32_t missing) {
-  for (std::string& sentence : missing_isolation(missing)) {
-    if (std::find(notices_.begin(), notices_.end(), sentence) == notices_.end())
-      notices_.push_back(std::move(sentence));
+const SandboxRuntime::Language* SandboxRuntime::find(std::string_view runtime) const {
+  for (const Language& language : languages_) {
+    if (language.runtime == runtime) return &language;
   }
-}
-
-InstancePlan SandboxRuntime::plan(sl_operation operation, const CgroupLimits& limits) const {
-  InstancePlan plan;
-  plan.operation = operation;
-  plan.limits = limits;
-  plan.tmp_bytes = options_.tmp_bytes;
-  plan.host_network = options_.host_network;
-  plan.unsafe = options_.unsafe;
-  return plan;
+  return nullptr;
 }
 
 CgroupLimits SandboxRuntime::limits(const Function& function) const {
   return {function.memory_mb << 20U, function.cpu_demand,
           options_.processes + std::max(1, function.max_concurrency)};
+}
+
+std::string SandboxRuntime::load_text(const Function& function) const {
+  const CgroupLimits bounds = limits(function);
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object().key("Handler").string(function.handler);
+  json.key("Slots").integer(std::max(1, function.max_concurrency));
+  json.key("OutputLimit").integer(static_cast<std::int64_t>(options_.output_bytes));
+  json.key("ResultLimit").integer(static_cast<std::int64_t>(options_.result_bytes));
+  if (!machine_->cgroups.limits_processes()) json.key("ProcessLimit").integer(bounds.processes);
+  // Only so that it cannot take the whole machine between two looks of the watcher.
+  if (!machine_->cgroups.limits_memory()) json.key("DataLimit").integer((2 * bounds.memory_bytes) + kReserve);
+  json.end_object();
+  return text;
 }
 
 Result<std::string> SandboxRuntime::code_folder(const Function& function) {
@@ -154,59 +121,47 @@ Result<std::string> SandboxRuntime::code_folder(const Function& function) {
 }
 
 Result<std::unique_ptr<Container>> SandboxRuntime::create(const Function& function, TimePoint deadline) {
-  if (!serves(function.runtime)) {
+  const Language* language = find(function.runtime);
+  if (language == nullptr) {
     return Unexpected(ErrorCode::kNotFound,
                       fmt::format("the sandbox does not serve the runtime \"{}\" here", function.runtime));
   }
-  return function.runtime == kPython ? create_python(function, deadline) : create_nodejs(function, deadline);
-}
-
-Result<std::unique_ptr<Container>> SandboxRuntime::create_python(const Function& function,
-                                                                 TimePoint deadline) {
   Result<std::string> folder = code_folder(function);
   if (!folder) return Unexpected(folder.error());
-  InstancePlan what = plan(SL_PYTHON, limits(function));
-  what.code = *folder;
-  what.config = python_config(function, frame_limits());
-  // Only so that it cannot take the whole machine between two looks of the watcher: address space that is
-  // reserved and not used counts here too, threads' stacks for one.
-  if (!machine_->cgroups.limits_memory())
-    what.data_bytes = (std::uint64_t{2} * limits(function).memory_bytes) + kReserve;
-  Result<std::unique_ptr<Instance>> instance = Instance::start(machine_, what, deadline);
-  if (!instance) return Unexpected(instance.error());
-  auto container =
-      std::make_unique<SandboxContainer>(function, std::move(*instance), frame_limits(), parts_.clock);
-  if (Result<void> opened = container->open(std::nullopt, deadline); !opened)
-    return Unexpected(opened.error());
-  return std::unique_ptr<Container>(std::move(container));
-}
-
-Result<std::unique_ptr<Container>> SandboxRuntime::create_nodejs(const Function& function,
-                                                                 TimePoint deadline) {
-  Result<std::string> folder = code_folder(function);
-  if (!folder) return Unexpected(folder.error());
-  std::optional<Blank> blank = take_blank();
-  if (!blank) {
-    Result<Blank> fresh = start_blank(deadline);
-    if (!fresh) return Unexpected(fresh.error());
-    blank.emplace(std::move(*fresh));
+  while (std::optional<Blank> blank = take_blank(language->runtime)) {
+    Result<std::unique_ptr<Container>> container = specialise(std::move(*blank), function, *folder, deadline);
+    // One of the stock may have died in this moment, with the launcher for one: that is not the function's
+    // failure.
+    if (container || container.error().code != ErrorCode::kUnavailable) return container;
   }
-  if (Result<void> done = blank->instance->specialise(*folder, limits(function), deadline); !done) {
+  Result<Blank> blank = start_blank(*language, deadline);
+  if (!blank) return Unexpected(blank.error());
+  return specialise(std::move(*blank), function, *folder, deadline);
+}
+
+Result<std::unique_ptr<Container>> SandboxRuntime::specialise(Blank blank, const Function& function,
+                                                              const std::string& folder, TimePoint deadline) {
+  if (Result<void> done = blank.instance->specialise(folder, limits(function), deadline); !done) {
     return Unexpected(done.error());
   }
-  Result<void> told = blank->connection.load(nodejs_load(function, frame_limits()), deadline);
+  if (Result<void> told = blank.connection.load(load_text(function), deadline); !told)
+    return Unexpected(told.error());
   auto container =
-      std::make_unique<SandboxContainer>(function, std::move(blank->instance), frame_limits(), parts_.clock);
-  // If the telling failed, so does the waiting, and says why.
-  if (Result<void> opened = container->open(std::move(blank->connection), deadline); !opened || !told) {
-    return Unexpected(opened ? told.error() : opened.error());
+      std::make_unique<SandboxContainer>(function, std::move(blank.instance), frame_limits(), parts_.clock);
+  if (Result<void> opened = container->open(std::move(blank.connection), deadline); !opened) {
+    return Unexpected(opened.error());
   }
   return std::unique_ptr<Container>(std::move(container));
 }
 
-Result<SandboxRuntime::Blank> SandboxRuntime::start_blank(TimePoint deadline) {
-  InstancePlan what = plan(SL_NODEJS, {.processes = options_.processes});
-  what.config = options_.node;
+Result<SandboxRuntime::Blank> SandboxRuntime::start_blank(const Language& language, TimePoint deadline) {
+  InstancePlan what;
+  what.operation = language.operation;
+  what.program = language.program;
+  what.processes = options_.processes;
+  what.tmp_bytes = options_.tmp_bytes;
+  what.host_network = options_.host_network;
+  what.unsafe = options_.unsafe;
   Result<std::unique_ptr<Instance>> instance = Instance::start(machine_, what, deadline);
   if (!instance) return Unexpected(instance.error());
   Result<FrameConnection> connection =
@@ -215,16 +170,17 @@ Result<SandboxRuntime::Blank> SandboxRuntime::start_blank(TimePoint deadline) {
   Result<std::string> version = connection->ready(deadline);
   if (!version) {
     return Unexpected(version.error().code,
-                      fmt::format("{} did not start: {}", options_.node, version.error().message));
+                      fmt::format("{} did not start: {}", language.program, version.error().message));
   }
   return Blank{std::move(*instance), std::move(*connection), std::move(*version)};
 }
 
-std::optional<SandboxRuntime::Blank> SandboxRuntime::take_blank() {
+std::optional<SandboxRuntime::Blank> SandboxRuntime::take_blank(std::string_view runtime) {
   const std::scoped_lock guard(mutex_);
-  while (!stock_.empty()) {
-    Blank blank = std::move(stock_.front());
-    stock_.pop_front();
+  const auto found = stock_.find(runtime);
+  while (found != stock_.end() && !found->second.empty()) {
+    Blank blank = std::move(found->second.front());
+    found->second.pop_front();
     if (blank.instance->alive()) return blank;
   }
   return std::nullopt;
@@ -241,29 +197,31 @@ Result<std::vector<std::string>> SandboxRuntime::architectures(const Function& /
 }
 
 std::vector<StockPlan> SandboxRuntime::stock_plans() const {
-  if (!serves(kNodejs) || options_.nodejs_stock <= 0) return {};
-  return {{std::string(kNodejs), options_.stock_memory_mb, options_.nodejs_stock}};
+  std::vector<StockPlan> plans;
+  for (const Language& language : languages_) {
+    if (language.stock.target > 0) plans.push_back(language.stock);
+  }
+  return plans;
 }
 
 int SandboxRuntime::stock(std::string_view runtime) const {
   const std::scoped_lock guard(mutex_);
-  return runtime == kNodejs ? static_cast<int>(stock_.size()) : 0;
+  const auto found = stock_.find(runtime);
+  return found == stock_.end() ? 0 : static_cast<int>(found->second.size());
 }
 
 Result<void> SandboxRuntime::add_stock(std::string_view runtime, TimePoint deadline) {
-  if (runtime != kNodejs) return Unexpected(ErrorCode::kNotFound, "no stock is kept of that runtime");
-  Result<Blank> blank = start_blank(deadline);
+  const Language* language = find(runtime);
+  if (language == nullptr) return Unexpected(ErrorCode::kNotFound, "no stock is kept of that runtime");
+  Result<Blank> blank = start_blank(*language, deadline);
   if (!blank) return Unexpected(blank.error());
   const std::scoped_lock guard(mutex_);
   if (stopped_) return Unexpected(ErrorCode::kCancelled, "the sandbox runtime has been shut down");
-  stock_.push_back(std::move(*blank));
+  stock_[language->runtime].push_back(std::move(*blank));
   return {};
 }
 
-bool SandboxRuntime::drop_stock(std::string_view runtime) {
-  if (runtime != kNodejs) return false;
-  return take_blank().has_value();
-}
+bool SandboxRuntime::drop_stock(std::string_view runtime) { return take_blank(runtime).has_value(); }
 
 void SandboxRuntime::watch() {
   if (machine_->cgroups.limits_memory() && machine_->cgroups.limits_cpu()) return;
@@ -277,7 +235,7 @@ void SandboxRuntime::watch() {
 }
 
 void SandboxRuntime::shutdown() noexcept {
-  std::deque<Blank> stock;
+  std::map<std::string, std::deque<Blank>, std::less<>> stock;
   {
     const std::scoped_lock guard(mutex_);
     stopped_ = true;

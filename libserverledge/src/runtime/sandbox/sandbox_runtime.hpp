@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -44,6 +46,12 @@ class SandboxRuntime final : public ContainerRuntime {
   void shutdown() noexcept override;
 
  private:
+  struct Language {
+    sl_operation operation;
+    std::string runtime;  ///< canonical name
+    std::string program;  ///< interpreter
+    StockPlan stock;
+  };
   /// A started worker that is no function yet.
   struct Blank {
     std::unique_ptr<Instance> instance;
@@ -53,25 +61,26 @@ class SandboxRuntime final : public ContainerRuntime {
 
   /// The folder's name, below `options_.code`, of the function's code.
   Result<std::string> code_folder(const Function& function);
-  InstancePlan plan(sl_operation operation, const CgroupLimits& limits) const;
   CgroupLimits limits(const Function& function) const;
   FrameLimits frame_limits() const { return {options_.result_bytes, options_.output_bytes}; }
-  Result<std::unique_ptr<Container>> create_python(const Function& function, TimePoint deadline);
-  Result<std::unique_ptr<Container>> create_nodejs(const Function& function, TimePoint deadline);
-  Result<Blank> start_blank(TimePoint deadline);
-  std::optional<Blank> take_blank();
-  Result<void> try_python(TimePoint deadline);
-  Result<void> try_nodejs(TimePoint deadline);
-  /// Refuses, or notes, what an instance lacks.
-  void note_missing(std::uint32_t missing);
+  /// What a worker is told to become.
+  std::string load_text(const Function& function) const;
+  const Language* find(std::string_view runtime) const;
+  Result<std::unique_ptr<Container>> specialise(Blank blank, const Function& function,
+                                                const std::string& folder, TimePoint deadline);
+  Result<Blank> start_blank(const Language& language, TimePoint deadline);
+  std::optional<Blank> take_blank(std::string_view runtime);
+  /// Tries a language: an instance of it from its start to its end.
+  Result<void> serve(Language language, TimePoint deadline);
 
   const SandboxOptions options_;
   const std::shared_ptr<Machine> machine_;
   const Parts parts_;
+  std::vector<Language> languages_;
   std::vector<Served> served_;
   std::vector<std::string> notices_;
   mutable std::mutex mutex_;
-  std::deque<Blank> stock_;
+  std::map<std::string, std::deque<Blank>, std::less<>> stock_;
   bool stopped_ = false;
 };
 
