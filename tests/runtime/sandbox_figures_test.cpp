@@ -61,6 +61,7 @@ TEST_CASE("figures of starts and calls", "[.figures]") {
     }));
     std::unique_ptr<Container> container;
     direct_python.values.push_back(milliseconds([&] { container = start(under_test, python); }));
+    container.reset();
     REQUIRE(under_test.runtime().add_stock("python314", later(system_clock().now(), from_seconds(30))));
     start_python.values.push_back(milliseconds([&] { container = start(under_test, python); }));
     first_python.values.push_back(milliseconds([&] { (void)call(*container); }));

@@ -245,11 +245,14 @@ TEST_CASE("the death of the zygote ends no sandbox, and the next start brings a 
   SandboxUnderTest under_test;
   auto container = start(under_test, under_test.python(kAnswer));
   for (const int pid : processes_with(under_test.store())) {
-    if (read_file("/proc/" + std::to_string(pid) + "/cmdline").find("zygote.py") != std::string::npos &&
-        read_file("/proc/" + std::to_string(pid) + "/mountinfo").find(" /.world/code ") !=
-            std::string::npos) {
-      ::kill(pid, SIGKILL);
-    }
+    const std::string folder = "/proc/" + std::to_string(pid);
+    const std::string status = read_file(folder + "/status");
+    const std::size_t ids = status.find("NSpid:");
+    const std::string line = status.substr(ids, status.find('\n', ids) - ids);
+    // It lives in the launcher's PID namespace, its forks in ones of their own below that.
+    const bool is_zygote = read_file(folder + "/cmdline").find("zygote.py") != std::string::npos &&
+                           std::count(line.begin(), line.end(), '\t') == 2;
+    if (is_zygote) ::kill(pid, SIGKILL);
   }
   auto next = start(under_test, under_test.python(kAnswer));
   CHECK(call(*next).result == "42");
@@ -257,7 +260,7 @@ TEST_CASE("the death of the zygote ends no sandbox, and the next start brings a 
 }
 
 TEST_CASE("it works where the process ignores SIGCHLD, and changes nothing of the process", "[lifecycle]") {
-  struct sigaction before[NSIG];
+  struct sigaction before[NSIG] = {};
   ::signal(SIGCHLD, SIG_IGN);
   for (int number = 1; number < NSIG; ++number) ::sigaction(number, nullptr, &before[number]);
   const mode_t mask = ::umask(0007);
@@ -353,7 +356,7 @@ TEST_CASE("what cannot be set up is told with what is missing", "[lifecycle]") {
     for (const std::string& notice : (*runtime)->notices())
       told |= notice.find("no-node") != std::string::npos;
     CHECK(told);
-    CHECK((*runtime)->stock_plans().empty());
+    CHECK((*runtime)->stock_plans().size() == 1);
   }
   SECTION("an interpreter that is none") {
     options.node = "/bin/true";

@@ -43,17 +43,19 @@ Result<void> SandboxRuntime::open(TimePoint deadline) {
                         "nodejs17ng",
                         options_.node,
                         {"nodejs17ng", options_.stock_memory_mb, options_.nodejs_stock}};
-  Error last{ErrorCode::kInvalid, "neither sandbox.python nor sandbox.node is set", {}};
+  std::optional<Error> first;
   for (const Language& language : {python, nodejs}) {
     if (language.program.empty()) continue;
     Result<void> served = serve(language, deadline);
     if (served) continue;
-    last = served.error();
-    if (last.code == ErrorCode::kUnsupported) return served;  // the machine, and not the program
-    notices_.push_back(fmt::format("functions of {} are not served: {}", language.runtime, last.message));
+    Error error = served.error();
+    if (error.code == ErrorCode::kUnsupported) return served;  // the machine, and not the program
+    notices_.push_back(fmt::format("functions of {} are not served: {}", language.runtime, error.message));
+    if (!first) first = std::move(error);
   }
-  if (served_.empty()) return Unexpected(last);
-  return {};
+  if (!served_.empty()) return {};
+  if (!first) return Unexpected(ErrorCode::kInvalid, "neither sandbox.python nor sandbox.node is set");
+  return Unexpected(std::move(*first));
 }
 
 Result<void> SandboxRuntime::serve(Language language, TimePoint deadline) {
