@@ -153,6 +153,16 @@ TEST_CASE("A text that cannot be read is an error with file and line", "[configu
   CHECK_THAT(problem_of("registry.area: \xff\xfe"), Catch::Contains("UTF-8"));
 }
 
+TEST_CASE("Text after the settings is refused, also where the YAML parser would read it for ever",
+          "[configuration_file]") {
+  for (const char* text :
+       {"{api.port: 1}}\n", "{\n}},\n\"a\": [1]\n}\n", "api.port: 1\n---\napi.port: 2\n", "--- {}\n...\n]"}) {
+    INFO(text);
+    CHECK_THAT(problem_of(text), Catch::Matches("conf\\.yaml:[0-9]+: [^\n]+"));
+  }
+  CHECK(problem_of("--- {}\n...\n") == "none");
+}
+
 TEST_CASE("Aliases that blow up are refused and cost little", "[configuration_file]") {
   std::string text = "a0: &a0 {x: 1, y: 2}\n";
   for (int i = 1; i < 40; ++i) {

@@ -1,12 +1,46 @@
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <optional>
+#include <sstream>
 
 #include "assembly/settings_text.hpp"
 
 namespace serverledge {
 namespace {
+
+/// Notes where a document begins, and nothing of what is in it.
+class DocumentStart final : public YAML::EventHandler {
+ public:
+  const YAML::Mark& mark() const { return mark_; }
+  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+
+ private:
+  YAML::Mark mark_;
+};
+
+/// Where a second document begins, or what is left of a broken one. (YAML::LoadAll never returns on some of
+/// the latter.)
+std::optional<YAML::Mark> second_document(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStart start;
+  parser.HandleNextDocument(start);
+  if (!parser) return std::nullopt;
+  parser.HandleNextDocument(start);
+  return start.mark();
+}
 
 class YamlReader {
  public:
@@ -14,11 +48,14 @@ class YamlReader {
 
   Result<std::vector<FileSetting>> read(std::string_view text) {
     try {
-      const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-      if (documents.size() > 1) return problem(1, "more than one YAML document");
-      if (!documents.empty() && !documents.front().IsNull()) {
-        if (!documents.front().IsMap()) return problem(1, "expected settings, \"key: value\"");
-        take_map(documents.front(), "", 0);
+      const std::string whole(text);
+      if (const auto rest = second_document(whole)) {
+        return problem(rest->line + 1, "the settings end before this; a file holds one YAML document");
+      }
+      const YAML::Node document = YAML::Load(whole);
+      if (document.IsDefined() && !document.IsNull()) {
+        if (!document.IsMap()) return problem(1, "expected settings, \"key: value\"");
+        take_map(document, "", 0);
       }
     } catch (const YAML::Exception& failure) {
       return problem(failure.mark.line + 1, failure.msg);
