@@ -1,12 +1,12 @@
-#include <algorithm>
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "api/served_node.hpp"
+#include "support/answers.hpp"
 #include "support/gate.hpp"
 
 namespace serverledge::test {
@@ -15,51 +15,6 @@ namespace {
 using testing::Gate;
 
 Reply reply(std::string result) { return {std::move(result), {}, {}, false}; }
-
-/// A member of a response object, as its bytes.
-std::string member(const HttpResponse& answer, const std::string& name) {
-  const Result<JsonDocument> document = JsonDocument::parse(answer.body);
-  if (!document) return "not JSON: " + answer.body;
-  const std::optional<JsonValue> value = document->root().find(name);
-  return value ? std::string(value->raw()) : "absent";
-}
-
-std::string header(const HttpResponse& answer, const std::string& name) {
-  const std::string* value = answer.headers.find(name);
-  return value == nullptr ? "absent" : *value;
-}
-
-/// A call made by a thread of its own.
-class Caller {
- public:
-  Caller(ServedNode& node, std::string function, std::string body)
-      : thread_([this, &node, path = "/invoke/" + std::move(function), body = std::move(body)] {
-          answer_ = node.post(path, body);
-        }) {}
-  const HttpResponse& answer() {
-    thread_.join();
-    return answer_;
-  }
-
- private:
-  HttpResponse answer_;
-  std::jthread thread_;
-};
-
-/// Waits until the answer of an asynchronous call is there, and gives it.
-HttpResponse poll(ServedNode& node, const std::string& id) {
-  const TimePoint deadline = system_clock().now() + std::chrono::minutes(1);
-  for (;;) {
-    HttpResponse answer = node.get("/poll/" + id);
-    if (answer.body != "pending" || system_clock().now() > deadline) return answer;
-    std::this_thread::yield();
-  }
-}
-
-std::string request_id(const HttpResponse& answer) {
-  const std::string quoted = member(answer, "ReqId");
-  return quoted.size() > 2 ? quoted.substr(1, quoted.size() - 2) : quoted;
-}
 
 }  // namespace
 
@@ -228,13 +183,13 @@ TEST_CASE_METHOD(ServedNode, "an asynchronous call is pending until its answer i
   CHECK(accepted.status == 200);
   CHECK_THAT(accepted.body, Catch::StartsWith("{\"ReqId\":\"f-") && Catch::EndsWith("\"}\n"));
   CHECK(header(accepted, "Serverledge-Node-Name") == "node-one");
-  const std::string id = request_id(accepted);
+  const std::string id = text_member(accepted, "ReqId");
   const HttpResponse pending = get("/poll/" + id);
   CHECK(pending.status == 404);
   CHECK(pending.body == "pending");
   CHECK(header(pending, "Retry-After") == "1");
   gate.open();
-  const HttpResponse answer = poll(*this, id);
+  const HttpResponse answer = poll(*this, accepted);
   CHECK(answer.status == 200);
   CHECK(answer.content_type == "application/json; charset=UTF-8");
   CHECK(member(answer, "Result") == R"("{\"a\":1}")");
@@ -254,45 +209,35 @@ TEST_CASE_METHOD(ServedNode, "the answer of a failed asynchronous call tells tha
     failed.doomed = true;
     return failed;
   };
-  const HttpResponse crashed = poll(*this, request_id(post("/invoke/f", R"({"Async":true})")));
+  const HttpResponse crashed = poll(*this, post("/invoke/f", R"({"Async":true})"));
   CHECK(crashed.status == 500);
   CHECK(member(crashed, "Error") == R"({"Kind":"crashed","Message":"no","Traceback":""})");
-  CHECK(poll(*this, request_id(post("/invoke/f", R"({"Async":true,"Params":{"late":1}})"))).status == 504);
+  CHECK(poll(*this, post("/invoke/f", R"({"Async":true,"Params":{"late":1}})")).status == 504);
 }
 
 TEST_CASE_METHOD(ServedNode,
                  "400 concurrent asynchronous calls of different functions each get their own result",
                  "[async]") {
   constexpr int kFunctions = 20;
-  constexpr int kCallers = 8;
   constexpr int kCalls = 400;
   for (int index = 0; index < kFunctions; ++index) create("f" + std::to_string(index), R"("MemoryMB":32)");
   runtime.on_call = [](const Function& function, const Call& call) {
     return reply("[\"" + function.name + "\"," + std::string(call.params) + "]");
   };
-  std::vector<std::string> ids(kCalls);
-  std::atomic<int> next{0};
-  {
-    std::vector<std::jthread> callers;
-    for (int caller = 0; caller < kCallers; ++caller) {
-      callers.emplace_back([&] {
-        for (int call = next++; call < kCalls; call = next++) {
-          ids[static_cast<std::size_t>(call)] =
-              request_id(post("/invoke/f" + std::to_string(call % kFunctions),
-                              "{\"Async\":true,\"Params\":{\"call\":" + std::to_string(call) + "}}"));
-        }
-      });
-    }
-  }
+  const std::vector<HttpResponse> accepted = post_at_once(*this, kCalls, [](int call) {
+    const std::string number = std::to_string(call);
+    return std::pair("/invoke/f" + std::to_string(call % kFunctions),
+                     "{\"Async\":true,\"Params\":{\"call\":" + number + "}}");
+  });
+  std::set<std::string> ids;
   for (int call = 0; call < kCalls; ++call) {
-    const HttpResponse answer = poll(*this, ids[static_cast<std::size_t>(call)]);
-    const std::string expected =
-        R"("[\"f)" + std::to_string(call % kFunctions) + R"(\",{\"call\":)" + std::to_string(call) + R"(}]")";
+    const HttpResponse answer = poll(*this, accepted[static_cast<std::size_t>(call)]);
     REQUIRE(answer.status == 200);
-    REQUIRE(member(answer, "Result") == expected);
+    REQUIRE(text_member(answer, "Result") ==
+            "[\"f" + std::to_string(call % kFunctions) + "\",{\"call\":" + std::to_string(call) + "}]");
+    ids.insert(text_member(accepted[static_cast<std::size_t>(call)], "ReqId"));
   }
-  std::sort(ids.begin(), ids.end());
-  CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
+  CHECK(ids.size() == kCalls);
 }
 
 TEST_CASE_METHOD(ServedNode, "a node that stops refuses calls, and says when to come again", "[invoke]") {
