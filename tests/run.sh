@@ -6,14 +6,13 @@ usage() {
   cat <<'END'
 Usage: tests/run.sh [--quick | --all]
 
-Installs what is missing (Debian 12), checks the style of all sources, builds `release` and runs all its tests, then
-builds `asan` and `tsan` and runs the unit tests under them. The last line is the verdict: N passed, N failed,
-N skipped; the exit code is 0 only if nothing failed. A test that needs more rights than there are is skipped, and
-the summary says so. Logs and the results as JUnit XML are under build/logs.
+Installs what is missing (Debian 12), checks the format of all sources, builds `release` and runs all its tests. The
+last line is the verdict: N passed, N failed, N skipped; the exit code is 0 only if nothing failed. A test that needs
+more rights than there are is skipped, and the summary says so. Logs and the results as JUnit XML are under build/logs.
 
-  --quick   only `release` and its unit tests, no clang-tidy: for the minutes between two edits
-  --all     also the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, and a Debian 12
-            virtual machine with systemd (tests/vm/run.sh)
+  --quick   only the unit tests of `release`: for the minutes between two edits
+  --all     also clang-tidy, all tests but the system's under `asan` and `tsan`, the fuzzers for a few seconds each, and
+            a Debian 12 virtual machine with systemd (tests/vm/run.sh)
   --help    this text
 END
 }
@@ -36,9 +35,8 @@ passed=0 failed=0 skipped=0
 summary=()
 
 case $mode in
-  quick) stages=4 ;;
-  normal) stages=7 ;;
-  all) stages=9 ;;
+  quick | normal) stages=3 ;;
+  all) stages=8 ;;
 esac
 stage=0
 begin() {
@@ -130,12 +128,11 @@ finish() {
 }
 
 main() {
-  local purposes=(build run test) under_sanitizers=(--label-regex '^unit$') release_tests=(--label-exclude '^fuzz$')
+  local purposes=(build run test) under_sanitizers=(--label-regex '^(unit|integration)$')
+  local release_tests=(--label-exclude '^fuzz$')
   case $mode in
     quick) release_tests=(--label-regex '^unit$') ;;
-    all)
-      purposes+=(fuzz vm)
-      under_sanitizers=(--label-regex '^(unit|integration)$') ;;
+    all) purposes+=(fuzz vm) ;;
   esac
   mkdir -p $logs
   rm -f $logs/skipped
@@ -149,18 +146,16 @@ main() {
 
   begin "release: build and tests"
   build_and_run release "release" "${release_tests[@]}"
-  if [ "$mode" = quick ]; then finish; return; fi
-
-  begin "clang-tidy"
-  check "clang-tidy" check_tidy
-
-  begin "asan: build and tests"
-  build_and_run asan "asan (address and undefined behaviour)" "${under_sanitizers[@]}"
-
-  begin "tsan: build and tests"
-  build_and_run tsan "tsan (threads)" "${under_sanitizers[@]}"
-
   if [ "$mode" = all ]; then
+    begin "clang-tidy"
+    check "clang-tidy" check_tidy
+
+    begin "asan: build and tests"
+    build_and_run asan "asan (address and undefined behaviour)" "${under_sanitizers[@]}"
+
+    begin "tsan: build and tests"
+    build_and_run tsan "tsan (threads)" "${under_sanitizers[@]}"
+
     begin "fuzz: build and short runs"
     build_and_run fuzz "fuzz" --label-regex '^fuzz$'
 

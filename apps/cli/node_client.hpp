@@ -15,7 +15,7 @@ class NodeClient {
   static constexpr int kDefaultPort = 1323;
   struct Options {
     std::string host = "127.0.0.1";
-    int port = 0;  ///< 0: not said
+    int port = 0;          ///< 0: not said
     bool verbose = false;  ///< tell of every exchange on stderr: method, address, status, sizes, time
   };
   explicit NodeClient(Options options);

@@ -99,7 +99,7 @@ TEST_CASE("a warning of the node is passed on", "[cli]") {
   CHECK_THAT(created.err, Catch::Contains("warning: ") && Catch::Contains("too large for this node"));
 }
 
-TEST_CASE("--verbose tells of the exchange on stderr, and never of a parameter", "[cli]") {
+TEST_CASE("the option --verbose tells of the exchange on stderr, and never of a parameter", "[cli]") {
   RecordingNode node;
   node.answer(HttpResponse::json(200, kAnswer));
   const auto told = node.cli({"-v", "invoke", "-f", "func", "-p", "password:hush"});

@@ -195,7 +195,8 @@ TEST_CASE("A file of another version is refused and stays as it is", "[crash]") 
 class SmallDisk {
  public:
   SmallDisk() {
-    if (::mount("tmpfs", folder_.path().c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "size=2m,mode=0700") == 0) return;
+    if (::mount("tmpfs", folder_.path().c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "size=2m,mode=0700") == 0)
+      return;
     std::filesystem::remove(folder_.path());
     test::skip_test("mounting a small tmpfs needs root");
   }

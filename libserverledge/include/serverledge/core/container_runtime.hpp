@@ -98,8 +98,8 @@ class ContainerRuntime {
   /// Destroys one; false if there is none.
   virtual bool drop_stock(std::string_view /*runtime*/) { return false; }
 
-  /// Called by the node's upkeep about once a second, for a runtime that must watch what nothing else limits. Returns
-  /// soon.
+  /// Called by the node's upkeep about once a second, for a runtime that must watch what nothing else limits.
+  /// Returns soon.
   virtual void watch() {}
 
   /// Kills everything it ever started and gives all back; blocked calls return. Idempotent.

@@ -37,9 +37,9 @@ class FunctionRegistry : public CodeSource {
   virtual std::vector<FunctionPtr> list() = 0;
 
   /// Told of every function there is, before `on_change` returns, and then of every change, in order: the new
-  /// record, or null and the name when it was removed. A new record is told before `find` gives it. Do not block
-  /// in it, and change nothing in the registry. An empty listener ends it: the one before is not called any
-  /// more when `on_change` returns.
+  /// record, or null and the name when it was removed. A new record is told before `find` gives it. Do not
+  /// block in it, and change nothing in the registry. An empty listener ends it: the one before is not called
+  /// any more when `on_change` returns.
   using Listener = std::function<void(const std::string& name, const FunctionPtr& current)>;
   virtual void on_change(Listener listener) = 0;
 };

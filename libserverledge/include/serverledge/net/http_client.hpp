@@ -15,7 +15,8 @@ namespace serverledge {
 
 /// Whom to call: a host and port, or a Unix socket.
 struct HttpTarget {
-  std::string host;  ///< an address, or a name (resolved at each connecting, with the resolver's own timeouts)
+  std::string
+      host;  ///< an address, or a name (resolved at each connecting, with the resolver's own timeouts)
   int port = 0;
   std::string unix_path;  ///< set: a Unix socket at this path; `Host: localhost` is sent
 

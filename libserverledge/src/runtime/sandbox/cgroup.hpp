@@ -44,9 +44,9 @@ class Cgroup {
   Result<void> limit(const CgroupLimits& limits);
   /// Moves a process in, with all its threads.
   Result<void> add(pid_t pid);
-  /// Descriptors (close-on-exec), one per hierarchy: a child with one thread that writes "0" to all of them is
-  /// inside. Under v1 they are those of `tasks`: moving a process takes a lock that waits for a grace period of
-  /// the kernel's RCU, some 10 ms, and moving the calling thread does not.
+  /// Descriptors (close-on-exec), one per hierarchy: a child with one thread that writes "0" to all of them
+  /// is inside. Under v1 they are those of `tasks`: moving a process takes a lock that waits for a grace
+  /// period of the kernel's RCU, some 10 ms, and moving the calling thread does not.
   Result<std::vector<FileDescriptor>> open_procs() const;
 
   /// Grows when the kernel kills here because the memory limit was reached: by one or more each time.
