@@ -15,7 +15,8 @@ namespace {
 using Settings = std::map<std::string, std::string>;
 
 NodeProcess::Options with(const Settings& settings) {
-  Settings all{{"sandbox.network", "host"}, {"sandbox.stock.nodejs", "0"}};
+  // Without stock, so that what is held can be counted.
+  Settings all{{"sandbox.network", "host"}, {"sandbox.stock.nodejs", "0"}, {"sandbox.stock.python", "0"}};
   for (const auto& [key, value] : settings) all[key] = value;
   return {all, {}};
 }
