@@ -291,25 +291,6 @@ TEST_CASE("row 23: what waits goes by class, and what comes too late is not run"
   CHECK(gate.arrived() == std::vector<std::string>{"first", "high", "low"});
 }
 
-TEST_CASE("row 23: the call of a client that has gone is dropped from the queue", "[integration]") {
-  CallGate gate;
-  const NodeProcess node(with({{"container.pool.memory", "128"}, {"scheduler.queue.capacity", "1"}}));
-  node.create_python("f", gate.waiting_handler());
-  Caller first(node, "f", named("first"));
-  REQUIRE(gate.wait_for_arrivals(1));
-  RawPeer gone(node.port());
-  gone.send(post("/invoke/f", named("gone")));
-  REQUIRE(eventually([&] { return queue_is_full(node, "f"); }));
-  gone.hang_up();
-  REQUIRE(eventually([&] { return !queue_is_full(node, "f"); }));
-  Caller second(node, "f", named("second"));
-  REQUIRE(eventually([&] { return queue_is_full(node, "f"); }));
-  gate.open();
-  CHECK(first.answer().status == 200);
-  CHECK(second.answer().status == 200);
-  CHECK(gate.arrived() == std::vector<std::string>{"first", "second"});
-}
-
 TEST_CASE("row 24: a failed call tells what failed, where, and what it had printed", "[integration]") {
   const NodeProcess node(with({}));
   node.create_python("f",
