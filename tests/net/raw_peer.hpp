@@ -37,7 +37,11 @@ class RawPeer {
   }
   RawPeer(RawPeer&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)), waiting_(std::move(other.waiting_)) {}
-  RawPeer& operator=(RawPeer&&) = delete;
+  RawPeer& operator=(RawPeer&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    waiting_.swap(other.waiting_);
+    return *this;
+  }
   ~RawPeer() { hang_up(); }
 
   int fd() const { return fd_; }

@@ -43,6 +43,11 @@ class Connection {
   /// The peer has hung up; there may still be bytes of it to be read.
   bool gone() const noexcept { return (state_.load(std::memory_order_acquire) & kGone) != 0; }
   bool open() const noexcept { return (state_.load(std::memory_order_acquire) & kOpen) != 0; }
+  /// Whether it is open, nobody owns it, and no request has begun.
+  bool at_rest() const noexcept {
+    return (state_.load(std::memory_order_acquire) & (kOpen | kOwned)) == kOpen &&
+           idle.load(std::memory_order_relaxed);
+  }
   std::stop_token gone_token() const { return gone_source_.get_token(); }
   const std::string& address() const noexcept { return address_; }
 

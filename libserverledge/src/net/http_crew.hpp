@@ -65,6 +65,8 @@ class HttpCrew {
   void accept_all();
   void welcome(FileDescriptor fd, std::string from);
   bool displace_idle();
+  /// The connection at rest whose deadline is the first after that; null if there is none.
+  Connection* longest_idle(TimePoint after);
   bool watches(TimePoint now);
   void watch_workers(TimePoint now);
   bool workers_are_blocked(TimePoint now);

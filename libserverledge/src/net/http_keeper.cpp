@@ -111,18 +111,27 @@ void HttpCrew::welcome(FileDescriptor fd, std::string from) {
 }
 
 bool HttpCrew::displace_idle() {
+  // One that looks idle may just have been sent something, or be taken up: then the next longest is tried.
+  TimePoint tried = TimePoint::min();
+  while (Connection* longest = longest_idle(tried)) {
+    tried = longest->deadline();
+    if (!table_.claim(*longest)) continue;
+    if (service_.close_if_idle(*longest)) return true;
+    give_up(*longest);
+  }
+  return false;
+}
+
+Connection* HttpCrew::longest_idle(TimePoint after) {
   Connection* longest = nullptr;
   TimePoint first = TimePoint::max();
   table_.for_each([&](Connection& connection) {
     const TimePoint deadline = connection.deadline();
-    if (!connection.open() || !connection.idle.load(std::memory_order_relaxed) || deadline >= first) return;
+    if (!connection.at_rest() || deadline <= after || deadline >= first) return;
     first = deadline;
     longest = &connection;
   });
-  if (longest == nullptr || !table_.claim(*longest)) return false;
-  if (service_.close_if_idle(*longest)) return true;
-  give_up(*longest);
-  return false;
+  return longest;
 }
 
 bool HttpCrew::watches(TimePoint now) {
