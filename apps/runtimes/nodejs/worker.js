@@ -19,14 +19,9 @@
 // Nothing here defends the worker against the code it runs: the two share a process. What the node believes of an
 // answer, and what it does about a broken one, is the node's matter. No packages; Node.js 18 to 22.
 
-const fs = require('node:fs');
 const net = require('node:net');
-const path = require('node:path');
-const { pathToFileURL } = require('node:url');
 
-const { MAX_MESSAGE, cut, describe, trace } = require('./worker_error.js');
-const { Sink, capture, currentCall } = require('./worker_output.js');
-const { NotJson, toJson } = require('./worker_result.js');
+const { Call, Context, explain, install, load } = require('./worker_call.js');
 
 const HEADER = 16;
 const CALL = 1, READY = 2, RESULT = 3, FAILURE = 4, START_FAILED = 5, LOAD = 6;
@@ -37,105 +32,6 @@ const EXIT_CHANNEL_LOST = 74; // EX_IOERR: the socket was closed or broken from 
 // Taken before any code of the function's can replace them.
 const { parse, stringify } = JSON;
 const exit = process.exit.bind(process);
-
-// ---- calls ----------------------------------------------------------------------------------------------------------
-
-const running = new Set();
-
-// One call, from its frame to its answer, which is given once.
-class Call {
-  constructor(socket, id, sink) {
-    this.socket = socket;
-    this.id = id;
-    this.sink = sink;
-    this.over = false;
-    running.add(this);
-  }
-
-  succeed(value) {
-    if (this.over) return;
-    let text;
-    try {
-      text = Buffer.from(toJson(value));
-      if (text.length > limits.result) {
-        throw new NotJson(`result: ${text.length} bytes of JSON are over the limit of ${limits.result}`);
-      }
-    } catch (error) {
-      const said = error instanceof NotJson ? error.message : `result: encoding it threw ${describe(error)}`;
-      return this.report('output', cut(said, MAX_MESSAGE), '');
-    }
-    this.answer(RESULT, text);
-  }
-
-  fail(error) {
-    if (!this.over) this.report('raised', describe(error), trace(error));
-  }
-
-  report(kind, text, trace) {
-    this.answer(FAILURE, Buffer.from(stringify({ Kind: kind, Message: wellFormed(text), Traceback: wellFormed(trace) })));
-  }
-
-  answer(type, body) {
-    this.over = true;
-    running.delete(this);
-    const output = this.sink === null ? Buffer.alloc(0) : this.sink.finish();
-    const flags = this.sink !== null && this.sink.cut ? CUT : 0;
-    const length = Buffer.allocUnsafe(4);
-    length.writeUInt32LE(output.length);
-    this.socket.write(frame(type, flags, this.id, length, output, body));
-  }
-}
-
-function wellFormed(text) {
-  return text.replace(/\p{Surrogate}/gu, '\ufffd');
-}
-
-// What a handler is told of its call; RemainingSeconds is worked out whenever it is read (null: no deadline).
-class Context {
-  #deadline;
-
-  constructor(fields) {
-    const { Deadline, ...told } = fields;
-    this.#deadline = Deadline === undefined ? null : performance.now() + Deadline * 1000;
-    Object.assign(this, told);
-    const remaining = () => (this.#deadline === null ? null : Math.max(0, (this.#deadline - performance.now()) / 1000));
-    Object.defineProperty(this, 'RemainingSeconds', { enumerable: true, get: remaining });
-  }
-}
-
-function startCall(socket, flags, id, payload) {
-  const middle = 4 + payload.readUInt32LE(0);
-  const call = new Call(socket, id, flags & CAPTURE ? new Sink(limits.output) : null);
-  currentCall.run(call, () => {
-    try {
-      const context = new Context(parse(payload.utf8Slice(4, middle)));
-      const value = handler(parse(payload.utf8Slice(middle, payload.length)), context);
-      const then = value !== null && (typeof value === 'object' || typeof value === 'function') ? value.then : undefined;
-      if (typeof then === 'function') settle(call, value);
-      else call.succeed(value);
-    } catch (error) {
-      call.fail(error);
-    }
-  });
-}
-
-async function settle(call, promise) {
-  let value;
-  try {
-    value = await promise;
-  } catch (error) {
-    return call.fail(error);
-  }
-  call.succeed(value);
-}
-
-// What nobody caught. It fails the call whose code it comes from, where Node.js alone would end the process and every
-// other call with it; what comes from no call that can be told fails all that run, and what comes from one that has been
-// answered is dropped.
-function uncaught(error) {
-  const call = currentCall.getStore();
-  for (const victim of call === undefined ? [...running] : [call]) victim.fail(error);
-}
 
 // ---- frames ---------------------------------------------------------------------------------------------------------
 
@@ -176,9 +72,22 @@ function serve(socket) {
   if (handler === null) waiting.push(socket);
 }
 
+function startCall(socket, flags, id, payload) {
+  const middle = 4 + payload.readUInt32LE(0);
+  const call = new Call(limits, (flags & CAPTURE) !== 0, (failed, body, output, cut) => {
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32LE(output.length);
+    socket.write(frame(failed ? FAILURE : RESULT, cut ? CUT : 0, id, length, output, body));
+  });
+  call.run(handler, () => {
+    const context = new Context(parse(payload.utf8Slice(4, middle)));
+    return [parse(payload.utf8Slice(middle, payload.length)), context];
+  });
+}
+
 function receive(socket, type, flags, id, payload) {
   if (type === CALL && handler !== null && payload.length >= 4) return startCall(socket, flags, id, payload);
-  if (type === LOAD && !loading) return void load(socket, parse(payload.utf8Slice(0, payload.length)));
+  if (type === LOAD && !loading) return void become(socket, parse(payload.utf8Slice(0, payload.length)));
   exit(EXIT_CHANNEL_LOST);
 }
 
@@ -193,16 +102,12 @@ const waiting = []; // connections that came before the handler was loaded
 let handler = null;
 let loading = false;
 
-// A handler that names nothing to call.
-class BadHandler extends Error {}
-
-async function load(socket, { Handler, AppDir = '/app', OutputLimit, ResultLimit }) {
+async function become(socket, { Handler, AppDir = '/app', OutputLimit, ResultLimit }) {
   loading = true;
   limits.output = OutputLimit ?? limits.output;
   limits.result = ResultLimit ?? limits.result;
   try {
-    process.chdir(AppDir);
-    handler = pick(Handler, await loadModule(find(AppDir, Handler)));
+    handler = await load(Handler, AppDir);
   } catch (error) {
     return refuse(socket, error);
   }
@@ -210,50 +115,9 @@ async function load(socket, { Handler, AppDir = '/app', OutputLimit, ResultLimit
 }
 
 function refuse(socket, error) {
-  const bad = error instanceof BadHandler;
-  const report = {
-    Message: wellFormed(bad ? error.message : describe(error)),
-    Traceback: bad ? '' : wellFormed(trace(error)),
-  };
-  socket.end(frame(START_FAILED, 0, 0n, Buffer.from(stringify(report))), () => exit(EXIT_START_FAILED));
+  const [Message, Traceback] = explain(error);
+  socket.end(frame(START_FAILED, 0, 0n, Buffer.from(stringify({ Message, Traceback }))), () => exit(EXIT_START_FAILED));
 }
 
-// The file that `name` means: as `require` finds it, and .mjs and .cjs too.
-function find(appDir, name) {
-  const base = path.resolve(appDir, name);
-  try {
-    return require.resolve(base);
-  } catch (error) {
-    if (error.code !== 'MODULE_NOT_FOUND') throw error;
-  }
-  const found = ['.mjs', '.cjs', '/index.mjs', '/index.cjs'].map((ending) => base + ending).find((file) => fs.existsSync(file));
-  if (found === undefined) throw new BadHandler(`handler "${name}" names no module: there is no ${name}.js, .mjs or .cjs`);
-  return found;
-}
-
-async function loadModule(file) {
-  if (!file.endsWith('.mjs')) {
-    try {
-      return require(file);
-    } catch (error) {
-      if (error === null || typeof error !== 'object' || !['ERR_REQUIRE_ESM', 'ERR_REQUIRE_ASYNC_MODULE'].includes(error.code)) throw error;
-    }
-  }
-  return import(pathToFileURL(file).href);
-}
-
-// The function of a module: the module itself, its export `handler`, or its default export (or that one's `handler`).
-function pick(name, module) {
-  const candidates = [module, module?.handler, module?.default, module?.default?.handler];
-  const found = candidates.find((candidate) => typeof candidate === 'function');
-  if (found === undefined) {
-    throw new BadHandler(`handler "${name}" exports no function: expected module.exports, exports.handler or a default export`);
-  }
-  return found;
-}
-
-capture(process.stdout);
-capture(process.stderr);
-process.on('uncaughtException', (error) => uncaught(error));
-process.on('unhandledRejection', (error) => uncaught(error));
+install();
 net.createServer(serve).listen({ fd: Number(process.argv[2]) });

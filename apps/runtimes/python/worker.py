@@ -18,8 +18,6 @@ Nothing here defends the worker against the code it runs: the two share a proces
 and what it does about a broken one, is the node's matter. Only the standard library; CPython 3.8 and later.
 """
 
-import contextvars
-import importlib
 import json
 import os
 import resource
@@ -28,11 +26,10 @@ import socket
 import struct
 import sys
 import threading
-import time
 
+import worker_call
 import worker_error
 import worker_output
-import worker_result
 
 _HEADER = struct.Struct("<IBBHQ")
 _LENGTH = struct.Struct("<I")
@@ -43,29 +40,6 @@ _decode = json.JSONDecoder().decode
 _EXIT_START_FAILED = 1
 _EXIT_CHANNEL_LOST = 74  # EX_IOERR: the socket was closed or broken from inside
 
-_forked = False  # in a child that the handler forked: it must never answer
-
-
-class Context(dict):
-    """What a handler is told of its call: RequestId, Function, MemoryMB, Traceparent, and RemainingSeconds, which is
-    worked out whenever it is read (None: the call has no deadline)."""
-
-    def __init__(self, fields):
-        left = fields.pop("Deadline", None)
-        self._deadline = None if left is None else time.monotonic() + left
-        super().__init__(fields)
-
-    def __missing__(self, key):
-        if key != "RemainingSeconds":
-            raise KeyError(key)
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
-    def __contains__(self, key):
-        return key == "RemainingSeconds" or super().__contains__(key)
-
-    def get(self, key, default=None):
-        return self[key] if key in self else default
-
 
 class _ChannelLost(Exception):
     """The socket no longer works, or brought what no node sends."""
@@ -74,12 +48,10 @@ class _ChannelLost(Exception):
 class _Worker:
     """One function's handler behind a listener. Each slot has a thread that accepts a connection and serves it."""
 
-    def __init__(self, listener, handler, context, output_limit, result_limit):
-        self._listener, self._handler, self._context = listener, handler, context
-        self._output_limit, self._result_limit = output_limit, result_limit
+    def __init__(self, listener, function):
+        self._listener, self._function = listener, function
         self._connections = set()
-        self._loops = threading.local()
-        os.register_at_fork(after_in_child=self._after_fork)
+        worker_call.on_fork(self._close)
 
     def serve_slot(self, connection=None):
         """Serves one connection after the other, first the one given. Ends the process if the channel breaks."""
@@ -89,7 +61,7 @@ class _Worker:
                     connection, _ = self._listener.accept()
                 self._connections.add(connection)
                 try:
-                    connection.sendall(_frame(_READY, 0, 0, _report(Runtime=runtime_name())))
+                    connection.sendall(_frame(_READY, 0, 0, worker_call.report(Runtime=runtime_name())))
                     while self._serve_call(connection):
                         pass
                 finally:
@@ -108,70 +80,19 @@ class _Worker:
             raise _ChannelLost(f"frame of type {kind}")
         begin = _HEADER.size + _LENGTH.size
         middle = begin + _LENGTH.unpack_from(data, _HEADER.size)[0]
-        sink = worker_output.Sink(self._output_limit) if flags & _CAPTURE else None
-        # Every call starts from the context that the import left, so that none sees another's variables.
-        kind, body = self._context.copy().run(self._answer, sink, data[begin:middle], data[middle:])
-        output = sink.finish() if sink else b""
-        flags = _CUT if sink and sink.cut else 0
-        connection.sendall(_frame(kind, flags, call_id, _LENGTH.pack(len(output)), output, body))
+
+        def arguments():
+            return _decode(data[middle:].decode()), worker_call.Context(_decode(data[begin:middle].decode()))
+
+        failed, body, output, cut = self._function.call(arguments, flags & _CAPTURE)
+        kind = _FAILURE if failed else _RESULT
+        connection.sendall(_frame(kind, _CUT if cut else 0, call_id, _LENGTH.pack(len(output)), output, body))
         return True
 
-    def _answer(self, sink, context, params):
-        """Type and body of the answer to a call."""
-        worker_output.current.set(sink)
-        try:
-            value = self._handler(_decode(params.decode()), Context(_decode(context.decode())))
-            if hasattr(value, "__await__"):
-                value = self._awaited(value)
-            text = worker_result.to_json(value)
-            if len(text) > self._result_limit:
-                raise worker_result.NotJson(f"result: {len(text)} bytes of JSON are over the limit of {self._result_limit}")
-            answer = _RESULT, text
-        except worker_result.NotJson as error:
-            answer = _FAILURE, _report(Kind="output", Message=worker_error.cut(str(error), worker_error.MAX_MESSAGE), Traceback="")
-        except SystemExit as error:
-            _exit(error.code)
-        except BaseException as error:
-            answer = _FAILURE, _report(Kind="raised", Message=worker_error.describe(error), Traceback=worker_error.trace(error))
-        if _forked:
-            os._exit(0)
-        return answer
-
-    def _awaited(self, value):
-        """Waits for an awaitable on the slot's own event loop, which lives as long as the slot: what the function keeps
-        between calls (a client session) stays usable."""
-        import asyncio
-
-        loop = getattr(self._loops, "loop", None)
-        if loop is None or loop.is_closed():
-            loop = self._loops.loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(loop)
-
-        async def result():
-            return await value
-
-        return loop.run_until_complete(result())
-
-    def _after_fork(self):
-        """In a child that the handler forked: it holds none of the instance's sockets and answers nothing."""
-        global _forked
-        _forked = True
+    def _close(self):
         for connection in list(self._connections):
             connection.close()
         self._listener.close()
-
-
-def _exit(code):
-    """What `sys.exit` in a handler means: the instance ends, with that status."""
-    if code is None:
-        code = 0
-    elif not isinstance(code, int):
-        code = 1
-    os._exit(code & 0xFF)
-
-
-def _report(**fields):
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _frame(kind, flags, call_id, *parts):
@@ -209,31 +130,10 @@ def runtime_name():
     return "CPython %d.%d.%d" % sys.version_info[:3]
 
 
-class _BadHandler(Exception):
-    """A handler that names nothing to call."""
-
-
-def _load(handler, app_dir):
-    """The function that `handler` ("package.module.function") names. Raises what its import raises."""
-    module_name, dot, name = handler.rpartition(".")
-    if not dot or not module_name or not name:
-        raise _BadHandler(f'handler "{handler}" is not of the form module.function')
-    sys.path.insert(0, app_dir)
-    for ours in (__name__, "worker_error", "worker_output", "worker_result"):
-        sys.modules.pop(ours, None)  # a module of the function's may bear the name
-    importlib.invalidate_caches()
-    function = getattr(importlib.import_module(module_name), name, None)
-    if function is None:
-        raise _BadHandler(f'module "{module_name}" has no "{name}"')
-    if not callable(function):
-        raise _BadHandler(f'"{name}" of module "{module_name}" is a {worker_result.type_name(function)}, not a function')
-    return function
-
-
 def _refuse(connection, message, trace):
     """Tells that the function did not load, and ends."""
     try:
-        connection.sendall(_frame(_START_FAILED, 0, 0, _report(Message=message, Traceback=trace)))
+        connection.sendall(_frame(_START_FAILED, 0, 0, worker_call.report(Message=message, Traceback=trace)))
         connection.close()
     finally:
         os._exit(_EXIT_START_FAILED)
@@ -243,7 +143,7 @@ def _stand_by(listener):
     """Waits for what to become: the first connection, and what it loads."""
     try:
         connection, _ = listener.accept()
-        connection.sendall(_frame(_READY, 0, 0, _report(Runtime=runtime_name())))
+        connection.sendall(_frame(_READY, 0, 0, worker_call.report(Runtime=runtime_name())))
         data = _receive(connection)
         if data is None or data[4] != _LOAD:
             raise _ChannelLost("no load")
@@ -288,13 +188,13 @@ def serve(listener_fd):
         _limit(resource.RLIMIT_DATA, what.get("DataLimit"))
         app_dir = what.get("AppDir", "/app")
         os.chdir(app_dir)
-        function = _load(what["Handler"], app_dir)
-    except _BadHandler as error:
+        handler = worker_call.load(what["Handler"], app_dir)
+    except worker_call.BadHandler as error:
         _refuse(connection, str(error), "")
     except BaseException as error:  # also SystemExit: a module that exits has not loaded
         _refuse(connection, worker_error.describe(error), worker_error.trace(error))
-    limits = what.get("OutputLimit", 1 << 20), what.get("ResultLimit", 6 << 20)
-    worker = _Worker(listener, function, contextvars.copy_context(), *limits)
+    function = worker_call.Function(handler, what.get("OutputLimit", 1 << 20), what.get("ResultLimit", 6 << 20))
+    worker = _Worker(listener, function)
     for _ in range(what.get("Slots", 1) - 1):
         threading.Thread(target=worker.serve_slot, daemon=True).start()
     worker.serve_slot(connection)
