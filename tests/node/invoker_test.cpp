@@ -17,10 +17,11 @@ namespace {
 struct Rig {
   explicit Rig(std::int64_t memory_mb = 1024, std::size_t queue_capacity = 100,
                std::unique_ptr<OffloadingPolicy> chosen = std::make_unique<LocalOnlyPolicy>(),
-               InvokerOptions options = {})
+               InvokerOptions options = {}, Observer* watched_by = nullptr)
       : policy(std::move(chosen)),
+        watcher(watched_by != nullptr ? watched_by : &observer),
         invoker(options,
-                {.runtime = runtime, .policy = *policy, .observer = observer, .clock = system_clock()},
+                {.runtime = runtime, .policy = *policy, .observer = *watcher, .clock = system_clock()},
                 [&](LeaseHome& home) {
                   return make_scheduler(
                       {.queue_capacity = queue_capacity, .queue_timeout = std::chrono::seconds(30)},
@@ -49,6 +50,7 @@ struct Rig {
   TtlKeepAlive keep_alive{std::chrono::seconds(600)};
   std::unique_ptr<OffloadingPolicy> policy;
   Observer observer;
+  Observer* watcher;
   Invoker invoker;
 };
 
@@ -67,6 +69,46 @@ struct Gate {
       return Reply{.result = std::string(call.params), .failure = {}, .output = {}, .doomed = false};
     };
   }
+};
+
+/// Notes what an invoker tells, as words.
+class StageRecorder final : public Observer {
+ public:
+  void began(Invocation& invocation) override {
+    add("began");
+    invocation.traceparent = "trace";
+  }
+  void entered(Invocation& invocation, Stage stage) override {
+    add("entered " + name(stage));
+    invocation.traceparent = name(stage);
+  }
+  void passed(const Invocation& /*invocation*/, const StagePassed& passed) override {
+    std::string line = "passed " + name(passed.stage);
+    if (passed.error != nullptr) line += " error";
+    if (passed.failure != nullptr) line += " failure";
+    if (passed.end < passed.begin || passed.begin == TimePoint{}) line += " at no time";
+    add(line);
+  }
+  void completed(const Invocation& /*invocation*/, const ExecutionReport& /*report*/) override {
+    add("completed");
+  }
+  void rejected(const Invocation& /*invocation*/, const Error& /*error*/) override { add("rejected"); }
+  std::vector<std::string> take() {
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(told_, {});
+  }
+
+ private:
+  static std::string name(Stage stage) {
+    constexpr const char* kNames[] = {"decide", "wait", "start", "execute", "offload"};
+    return kNames[static_cast<int>(stage)];
+  }
+  void add(std::string line) {
+    const std::scoped_lock lock(mutex_);
+    told_.push_back(std::move(line));
+  }
+  std::mutex mutex_;
+  std::vector<std::string> told_;
 };
 
 /// The pool is as it was before: nothing is busy.
@@ -98,6 +140,57 @@ TEST_CASE("Concurrent calls all get their own answer, and never share a containe
   CHECK(rig.runtime.calls_at_once_worst == 1);
   CHECK(rig.runtime.created <= 4);
   check_at_rest(rig);
+}
+
+TEST_CASE("An observer is told of every stage, and what is handed on carries the trace it set", "[invoker]") {
+  using Lines = std::vector<std::string>;
+  StageRecorder recorder;
+  Rig rig(128, 100, std::make_unique<LocalOnlyPolicy>(), {}, &recorder);
+  std::string seen;
+  rig.runtime.on_call = [&](const Function&, const Call& call) {
+    seen = call.traceparent;
+    return Reply{.result = "1", .failure = {}, .output = {}, .doomed = false};
+  };
+  CHECK(rig.call(rig.f));
+  CHECK(recorder.take() ==
+        Lines{"began", "passed decide", "passed start", "entered execute", "passed execute", "completed"});
+  CHECK(seen == "execute");
+  rig.runtime.on_call = [](const Function&, const Call&) {
+    return Reply{.result = {}, .failure = Failure{}, .output = {}, .doomed = true};
+  };
+  CHECK(rig.call(rig.f));
+  CHECK(recorder.take() ==
+        Lines{"began", "passed decide", "entered execute", "passed execute failure", "completed"});
+  rig.runtime.on_create = [](const Function&) -> Result<void> {
+    return Unexpected(ErrorCode::kFunctionFailed, "no such module");
+  };
+  CHECK(rig.call(rig.f));
+  CHECK(recorder.take() == Lines{"began", "passed decide", "passed start error", "completed"});
+}
+
+TEST_CASE("An observer is told of waits that found a place, and of those that did not", "[invoker]") {
+  using Lines = std::vector<std::string>;
+  StageRecorder recorder;
+  Rig rig(128, 100, std::make_unique<LocalOnlyPolicy>(), {}, &recorder);
+  CHECK(rig.call(rig.f));
+  Gate gate;
+  gate.install(rig.runtime);
+  std::atomic<int> answered{0};
+  std::jthread holder([&] { answered += rig.call(rig.f, "\"hold\"") ? 1 : 0; });
+  gate.entered.wait();
+  recorder.take();
+  CHECK_FALSE(rig.call(rig.f, "{}", {}, std::chrono::milliseconds(5)));
+  CHECK(recorder.take() == Lines{"began", "passed decide", "passed wait error", "rejected"});
+  std::jthread waiter([&] { answered += rig.call(rig.f) ? 1 : 0; });
+  while (rig.invoker.view({}).queued == 0) std::this_thread::yield();
+  recorder.take();
+  gate.open.set_value();
+  holder.join();
+  waiter.join();
+  CHECK(answered == 2);
+  const Lines told = recorder.take();
+  CHECK(std::ranges::count(told, "passed wait") == 1);
+  CHECK(std::ranges::count(told, "completed") == 2);
 }
 
 TEST_CASE("A call runs on the thread that brought it, also when it had to wait", "[invoker]") {

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "serverledge/core/json.hpp"
+#include "serverledge/observe/combined_observer.hpp"
 
 namespace serverledge {
 namespace {
@@ -115,7 +116,7 @@ TEST_CASE("Nothing of params, results, output or a function's messages is writte
     rig.observer->rejected(rig.invocation, {ErrorCode::kNoResources, "full", "queue_full"});
     rig.observer->container_started(*rig.invocation.function, std::chrono::milliseconds(1));
     rig.observer->container_failed(*rig.invocation.function,
-                                   {ErrorCode::kFunctionFailed, "no module", "secret"});
+                                   {ErrorCode::kFunctionFailed, "no module", "secret"}, "hello-1");
     rig.observer->container_gone(*rig.invocation.function, "expired");
     rig.report.failure = Failure{FailureKind::kRaised, "ValueError: secret-message", "secret-traceback"};
     rig.observer->completed(rig.invocation, rig.report);
@@ -151,11 +152,42 @@ TEST_CASE("A combined observer tells each of its parts everything", "[log]") {
   both->completed(one.invocation, one.report);
   both->rejected(one.invocation, {ErrorCode::kDeadline, "late", "deadline"});
   both->container_started(*one.invocation.function, std::chrono::milliseconds(1));
-  both->container_failed(*one.invocation.function, {ErrorCode::kUnavailable, "away", {}});
+  both->container_failed(*one.invocation.function, {ErrorCode::kUnavailable, "away", {}}, "hello-1");
   both->container_gone(*one.invocation.function, "expired");
   both->log(LogLevel::kInfo, "event", {{"a", "b"}});
   CHECK(one.lines.size() == 6);
   CHECK(one.lines == other.lines);
+}
+
+/// Keeps the names of what it is told.
+class Recorder final : public Observer {
+ public:
+  void began(Invocation& /*invocation*/) override { told.emplace_back("began"); }
+  void entered(Invocation& /*invocation*/, Stage /*stage*/) override { told.emplace_back("entered"); }
+  void passed(const Invocation& /*invocation*/, const StagePassed& /*passed*/) override {
+    told.emplace_back("passed");
+  }
+  std::vector<std::string> told;
+};
+
+TEST_CASE("A combined observer tells of stages too, and one alone is not wrapped", "[log]") {
+  Rig rig;
+  const auto one = std::make_shared<Recorder>();
+  const auto other = std::make_shared<Recorder>();
+  const auto both = combine({one, other});
+  both->began(rig.invocation);
+  both->entered(rig.invocation, Stage::kExecute);
+  both->passed(rig.invocation, {});
+  CHECK(one->told == std::vector<std::string>{"began", "entered", "passed"});
+  CHECK(other->told == one->told);
+  CHECK(combine({one}) == one);
+}
+
+TEST_CASE("A container that did not start is a line with the request that it was for", "[log]") {
+  Rig rig;
+  rig.observer->container_failed(*rig.invocation.function, {ErrorCode::kDeadline, "too slow", ""}, "hello-1");
+  REQUIRE(rig.lines.size() == 1);
+  CHECK(contains(rig.lines[0], "warning container did not start request=hello-1 function=hello"));
 }
 
 TEST_CASE("Levels are known by name", "[log]") {

@@ -16,8 +16,8 @@ forked = False  # in a child that the handler forked: it must never answer
 
 
 class Context(dict):
-    """What a handler is told of its call: RequestId, Function, MemoryMB, Traceparent, and RemainingSeconds, which is
-    worked out whenever it is read (None: the call has no deadline)."""
+    """What a handler is told of its call: RequestId, Function, MemoryMB, Traceparent, Tracestate, and RemainingSeconds,
+    which is worked out whenever it is read (None: the call has no deadline)."""
 
     def __init__(self, fields):
         left = fields.pop("Deadline", None)

@@ -8,6 +8,7 @@
 
 #include "api/answers.hpp"
 #include "api/invocation_request.hpp"
+#include "serverledge/core/trace_context.hpp"
 
 namespace serverledge {
 namespace {
@@ -15,6 +16,15 @@ namespace {
 HttpResponse refusal(const Error& error) {
   if (error.code == ErrorCode::kNotFound) return HttpResponse::text(404, "Function unknown");
   return error_answer(error);
+}
+
+/// What is no trace context is ignored, as its standard has it.
+void read_trace(const HttpHeaders& headers, Invocation& invocation) {
+  const std::string* parent = headers.find("traceparent");
+  if (parent == nullptr || !parse_traceparent(*parent)) return;
+  invocation.traceparent = *parent;
+  const std::string* state = headers.find("tracestate");
+  if (state != nullptr && state->size() <= kTraceStateMax) invocation.tracestate = *state;
 }
 
 }  // namespace
@@ -33,7 +43,7 @@ HttpResponse InvokeRoutes::run(HttpRequest& request, const FunctionPtr& function
   invocation.arrival = request.arrival;
   if (Result<void> read = read_invocation(std::move(request.body), invocation); !read)
     return refusal(read.error());
-  if (const std::string* parent = request.headers.find("traceparent")) invocation.traceparent = *parent;
+  read_trace(request.headers, invocation);
   if (invocation.asynchronous) return accept(std::move(invocation));
 
   invocation.caller_gone = request.peer_gone;

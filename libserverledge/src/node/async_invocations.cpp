@@ -46,23 +46,31 @@ class AsyncInvocations::Job final : public Mailbox, public std::enable_shared_fr
   bool posted_ = false;
 };
 
-AsyncInvocations::AsyncInvocations(Invoker& invoker, ResultStore& results, std::size_t capacity, int workers)
+AsyncInvocations::AsyncInvocations(Invoker& invoker, ResultStore& results, Observer& observer,
+                                   std::size_t capacity, int workers)
     : invoker_(invoker),
       results_(results),
+      observer_(observer),
       capacity_(capacity),
       max_workers_(static_cast<std::size_t>(std::max(workers, 1))) {}
 
 AsyncInvocations::~AsyncInvocations() { join(); }
 
+Result<void> AsyncInvocations::admit() {
+  const std::scoped_lock lock(mutex_);
+  if (closed_) return Unexpected(ErrorCode::kCancelled, "the node is stopping", "closed");
+  if (unfinished_ >= capacity_) {
+    return Unexpected(ErrorCode::kNoResources, "too many asynchronous calls are waiting (async.capacity)",
+                      "async");
+  }
+  ++unfinished_;
+  return {};
+}
+
 Result<std::string> AsyncInvocations::accept(Invocation invocation) {
-  {
-    const std::scoped_lock lock(mutex_);
-    if (closed_) return Unexpected(ErrorCode::kCancelled, "the node is stopping", "closed");
-    if (unfinished_ >= capacity_) {
-      return Unexpected(ErrorCode::kNoResources, "too many asynchronous calls are waiting (async.capacity)",
-                        "async");
-    }
-    ++unfinished_;
+  if (Result<void> admitted = admit(); !admitted) {
+    observer_.rejected(invocation, admitted.error());
+    return Unexpected(std::move(admitted).error());
   }
   invocation.asynchronous = true;
   invocation.caller_gone = {};

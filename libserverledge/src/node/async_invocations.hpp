@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "serverledge/core/observer.hpp"
 #include "serverledge/core/result_store.hpp"
 #include "serverledge/node/invoker.hpp"
 
@@ -19,7 +20,8 @@ namespace serverledge {
 class AsyncInvocations {
  public:
   /// `capacity` calls may be accepted and unfinished; at most `workers` threads run them, started on demand.
-  AsyncInvocations(Invoker& invoker, ResultStore& results, std::size_t capacity, int workers);
+  AsyncInvocations(Invoker& invoker, ResultStore& results, Observer& observer, std::size_t capacity,
+                   int workers);
   ~AsyncInvocations();
   AsyncInvocations(const AsyncInvocations&) = delete;
   AsyncInvocations& operator=(const AsyncInvocations&) = delete;
@@ -35,6 +37,7 @@ class AsyncInvocations {
 
  private:
   class Job;
+  Result<void> admit();
   void push(std::shared_ptr<Job> job, bool first);
   void work();
   void run(const std::shared_ptr<Job>& job);
@@ -42,6 +45,7 @@ class AsyncInvocations {
 
   Invoker& invoker_;
   ResultStore& results_;
+  Observer& observer_;
   const std::size_t capacity_;
   const std::size_t max_workers_;
 

@@ -74,7 +74,10 @@ Result<ExecutionReport> Invoker::invoke(Invocation& invocation) {
 
 Invoker::Progress Invoker::begin(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox) {
   const Inside inside(*this);
-  const Decision decision = decide(invocation);
+  observer_.began(invocation);
+  const TimePoint begun = clock_.now();
+  const Decision decision = decide(invocation, begun);
+  observer_.passed(invocation, {.stage = Stage::kDecide, .begin = begun, .end = clock_.now()});
   return follow(invocation, mailbox, decision, Duration::zero(),
                 place(invocation, decision, 0, false, mailbox));
 }
@@ -90,41 +93,45 @@ Invoker::Progress Invoker::resume(Invocation& invocation, const Ticket& ticket,
     left = scheduler_->leave(ticket.id, now, effects);
   }
   carry_out(effects);
+  StagePassed wait{.stage = Stage::kWait, .begin = ticket.since, .end = now};
   if (auto* lease = std::get_if<Lease>(&left)) {
+    observer_.passed(invocation, wait);
     return follow(invocation, mailbox, Decision(RunHere{}, WaitHere{}), now - invocation.arrival,
                   std::move(*lease));
   }
-  if (auto* rejected = std::get_if<Rejected>(&left)) {
-    return report(invocation, Unexpected(std::move(rejected->error)));
-  }
-  return report(invocation, Unexpected(unsettled(invocation, now)));
+  auto* rejected = std::get_if<Rejected>(&left);
+  Error error = rejected != nullptr ? std::move(rejected->error) : unsettled(invocation, now);
+  wait.error = &error;
+  observer_.passed(invocation, wait);
+  return report(invocation, Unexpected(std::move(error)));
 }
 
-Decision Invoker::decide(const Invocation& invocation) {
-  const NodeView view = make_view(invocation);
+Decision Invoker::decide(const Invocation& invocation, TimePoint now) {
+  const NodeView view = make_view(invocation, now);
   const std::scoped_lock lock(policy_mutex_);
   try {
     return policy_.on_arrival(invocation, view);
   } catch (const std::exception& error) {
-    policy_failed(error.what());
+    policy_failed(error.what(), invocation.id);
   } catch (...) {
-    policy_failed("an exception of unknown type");
+    policy_failed("an exception of unknown type", invocation.id);
   }
   return LocalOnlyPolicy().on_arrival(invocation, view);
 }
 
-void Invoker::policy_failed(const char* what) {
+void Invoker::policy_failed(const char* what, std::string_view request) {
   policy_failures_.fetch_add(1, std::memory_order_relaxed);
   const TimePoint now = clock_.now();
   if (policy_logged_ != TimePoint{} && now - policy_logged_ < std::chrono::minutes(1)) return;
   policy_logged_ = now;
-  observer_.log(LogLevel::kError, "the offloading policy raised; deciding as localonly", {{"error", what}});
+  observer_.log(LogLevel::kError, "the offloading policy raised; deciding as localonly",
+                {{"request", request}, {"error", what}});
 }
 
-NodeView Invoker::make_view(const Invocation& invocation) {
+NodeView Invoker::make_view(const Invocation& invocation, TimePoint now) {
   const Function& function = *invocation.function;
   NodeView view;
-  view.now = clock_.now();
+  view.now = now;
   view.peers = peers_ != nullptr ? peers_->peers() : no_peers_;
   view.architecture = options_.architecture;
   const auto& archs = function.supported_archs;
@@ -174,19 +181,29 @@ Invoker::Progress Invoker::follow(Invocation& invocation, const std::shared_ptr<
       placement = place(invocation, decision, offload.next, false, mailbox);
       continue;
     }
-    const Duration rest = invocation.max_response_time > Duration::zero()
-                              ? invocation.start_deadline() - clock_.now()
-                              : options_.queue_timeout;
-    const Duration timeout = invocation.function->timeout_sec
-                                 ? from_seconds(*invocation.function->timeout_sec)
-                                 : options_.default_timeout;
-    const TimePoint deadline =
-        later(clock_.now(), rest + options_.start_timeout + timeout + std::chrono::seconds(1));
-    Result<ExecutionReport> answer = link_->forward(invocation, offload.peer, deadline);
+    Result<ExecutionReport> answer = forward(invocation, offload.peer);
     if (answer || !did_not_start(answer.error())) return report(invocation, std::move(answer));
     if (peers_ != nullptr) peers_->failed(offload.peer);
     placement = place(invocation, decision, offload.next, false, mailbox);
   }
+}
+
+Result<ExecutionReport> Invoker::forward(Invocation& invocation, const Peer& peer) {
+  observer_.entered(invocation, Stage::kOffload);
+  const TimePoint begin = clock_.now();
+  const Duration rest = invocation.max_response_time > Duration::zero() ? invocation.start_deadline() - begin
+                                                                        : options_.queue_timeout;
+  const Duration timeout = invocation.function->timeout_sec ? from_seconds(*invocation.function->timeout_sec)
+                                                            : options_.default_timeout;
+  const TimePoint deadline = later(begin, rest + options_.start_timeout + timeout + std::chrono::seconds(1));
+  Result<ExecutionReport> answer = link_->forward(invocation, peer, deadline);
+  observer_.passed(invocation, {.stage = Stage::kOffload,
+                                .begin = begin,
+                                .end = clock_.now(),
+                                .peer = &peer,
+                                .error = answer ? nullptr : &answer.error(),
+                                .failure = answer && answer->failure ? &*answer->failure : nullptr});
+  return answer;
 }
 
 bool Invoker::discard_if_dead(Lease& lease) {
@@ -203,10 +220,15 @@ Result<ExecutionReport> Invoker::execute(Invocation& invocation, Lease lease, Du
   report.warm = !lease.cold();
   report.queueing_time = waited;
   if (lease.cold()) {
+    const TimePoint begin = clock_.now();
     const Result<void> started = start(lease, report.init_time);
+    observer_.passed(invocation, {.stage = Stage::kStart,
+                                  .begin = begin,
+                                  .end = clock_.now(),
+                                  .error = started ? nullptr : &started.error()});
     if (!started) {
       finish(std::move(lease), {.executed = false, .doomed = true});
-      observer_.container_failed(*invocation.function, started.error());
+      observer_.container_failed(*invocation.function, started.error(), invocation.id);
       if (started.error().code == ErrorCode::kNoResources) return Unexpected(started.error());
       report.failure = start_failure(started.error());
       report.response_time = clock_.now() - invocation.arrival;
@@ -222,6 +244,7 @@ Result<ExecutionReport> Invoker::execute(Invocation& invocation, Lease lease, Du
 }
 
 Result<ExecutionReport> Invoker::call(Invocation& invocation, Lease lease, ExecutionReport report) {
+  observer_.entered(invocation, Stage::kExecute);
   const TimePoint begin = clock_.now();
   const Duration timeout = invocation.function->timeout_sec ? from_seconds(*invocation.function->timeout_sec)
                                                             : options_.default_timeout;
@@ -230,8 +253,10 @@ Result<ExecutionReport> Invoker::call(Invocation& invocation, Lease lease, Execu
                                            .return_output = invocation.return_output,
                                            .deadline = later(begin, timeout),
                                            .traceparent = invocation.traceparent,
+                                           .tracestate = invocation.tracestate,
                                            .slot = lease.slot()});
-  report.duration = clock_.now() - begin;
+  const TimePoint end = clock_.now();
+  report.duration = end - begin;
   report.result = std::move(reply.result);
   report.failure = std::move(reply.failure);
   report.output = std::move(reply.output);
@@ -239,6 +264,10 @@ Result<ExecutionReport> Invoker::call(Invocation& invocation, Lease lease, Execu
                             .doomed = reply.doomed,
                             .duration = report.duration,
                             .output_bytes = report.result.size()});
+  observer_.passed(invocation, {.stage = Stage::kExecute,
+                                .begin = begin,
+                                .end = end,
+                                .failure = report.failure ? &*report.failure : nullptr});
   report.response_time = clock_.now() - invocation.arrival;
   return report;
 }
@@ -288,9 +317,9 @@ Result<ExecutionReport> Invoker::report(const Invocation& invocation, Result<Exe
   try {
     policy_.on_completion(invocation, *outcome);
   } catch (const std::exception& error) {
-    policy_failed(error.what());
+    policy_failed(error.what(), invocation.id);
   } catch (...) {
-    policy_failed("an exception of unknown type");
+    policy_failed("an exception of unknown type", invocation.id);
   }
   return outcome;
 }
@@ -322,7 +351,7 @@ Result<int> Invoker::prewarm(const FunctionPtr& function, int count, bool force_
     const Result<void> up = start(*lease, init_time);
     finish(std::move(*lease), {.executed = false, .doomed = !up});
     if (!up) {
-      observer_.container_failed(*function, up.error());
+      observer_.container_failed(*function, up.error(), {});
       if (started == 0) return Unexpected(up.error());
       break;
     }

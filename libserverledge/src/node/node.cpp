@@ -72,7 +72,7 @@ struct Node::State {
                  .peers = parts.peers,
                  .link = parts.link},
                 [this](LeaseHome& home) { return make_local_scheduler(options, *parts.keep_alive, home); }),
-        async(invoker, parts.results, options.async_capacity, options.async_workers),
+        async(invoker, parts.results, parts.observer, options.async_capacity, options.async_workers),
         upkeep(options.upkeep_interval, [this] {
           invoker.tick();
           if (parts.on_upkeep) parts.on_upkeep();

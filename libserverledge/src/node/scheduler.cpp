@@ -266,7 +266,7 @@ class LocalScheduler final : public Scheduler {
     promised_ += promised;
     if (counts(waiter)) ++queued_;
     queues_[waiter.function].insert(waiter.rank);
-    return Ticket{id, waiter.deadline};
+    return Ticket{id, waiter.deadline, now};
   }
 
   static bool counts(const Waiter& waiter) {

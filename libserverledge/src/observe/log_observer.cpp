@@ -151,9 +151,12 @@ class LogObserver final : public Observer {
           {{"function", function.name}, {"milliseconds", milliseconds(init_time)}});
   }
 
-  void container_failed(const Function& function, const Error& error) override {
+  void container_failed(const Function& function, const Error& error, std::string_view request) override {
     once_in_a_while(LogLevel::kWarning, "container did not start", function.name + " " + error.message,
-                    {{"function", function.name}, {"code", to_string(error.code)}, {"error", error.message}});
+                    {{"request", request.empty() ? "none" : request},
+                     {"function", function.name},
+                     {"code", to_string(error.code)},
+                     {"error", error.message}});
   }
 
   void container_gone(const Function& function, std::string_view reason) override {
@@ -216,34 +219,6 @@ class LogObserver final : public Observer {
   std::unique_ptr<spdlog::logger> logger_;
 };
 
-class CombinedObserver final : public Observer {
- public:
-  explicit CombinedObserver(std::vector<std::shared_ptr<Observer>> observers)
-      : observers_(std::move(observers)) {}
-
-  void completed(const Invocation& invocation, const ExecutionReport& report) override {
-    for (const auto& observer : observers_) observer->completed(invocation, report);
-  }
-  void rejected(const Invocation& invocation, const Error& error) override {
-    for (const auto& observer : observers_) observer->rejected(invocation, error);
-  }
-  void container_started(const Function& function, Duration init_time) override {
-    for (const auto& observer : observers_) observer->container_started(function, init_time);
-  }
-  void container_failed(const Function& function, const Error& error) override {
-    for (const auto& observer : observers_) observer->container_failed(function, error);
-  }
-  void container_gone(const Function& function, std::string_view reason) override {
-    for (const auto& observer : observers_) observer->container_gone(function, reason);
-  }
-  void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override {
-    for (const auto& observer : observers_) observer->log(level, event, fields);
-  }
-
- private:
-  const std::vector<std::shared_ptr<Observer>> observers_;
-};
-
 }  // namespace
 
 std::optional<LogLevel> log_level(std::string_view name) {
@@ -255,10 +230,6 @@ std::optional<LogLevel> log_level(std::string_view name) {
 
 std::shared_ptr<Observer> make_log_observer(const LogOptions& options, Clock& clock) {
   return std::make_shared<LogObserver>(options, clock);
-}
-
-std::shared_ptr<Observer> combine(std::vector<std::shared_ptr<Observer>> observers) {
-  return std::make_shared<CombinedObserver>(std::move(observers));
 }
 
 }  // namespace serverledge

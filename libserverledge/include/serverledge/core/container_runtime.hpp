@@ -20,7 +20,8 @@ struct Call {
   std::string_view params;  ///< one JSON object
   bool return_output = false;
   TimePoint deadline = TimePoint::max();
-  std::string_view traceparent;
+  std::string_view traceparent;  ///< W3C trace context; may be empty
+  std::string_view tracestate;
   int slot = 0;  ///< which of the container's MaxConcurrency slots the caller holds, from 0
 };
 

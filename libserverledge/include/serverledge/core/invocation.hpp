@@ -28,7 +28,10 @@ struct Invocation {
   bool can_offload = true;
   bool asynchronous = false;
   bool return_output = false;
-  std::string traceparent;  ///< W3C trace context of the caller; may be empty
+  std::string traceparent;        ///< W3C trace context: the caller's, or of who traces here; may be empty
+  std::string tracestate;         ///< what vendors added to it, passed on unchanged; may be empty
+  std::uint64_t span = 0;         ///< of this node's part of the trace; 0: none is recorded
+  std::uint64_t caller_span = 0;  ///< its parent; 0: none
   TimePoint arrival{};
   std::stop_token caller_gone;  ///< fires when the caller hung up
 

@@ -105,14 +105,15 @@ class Invoker final : private LeaseHome {
  private:
   class Inside;
   void lease_lost(ContainerId container, int slot, std::vector<Discarded> victims) noexcept override;
-  Decision decide(const Invocation& invocation);
-  NodeView make_view(const Invocation& invocation);
+  Decision decide(const Invocation& invocation, TimePoint now);
+  NodeView make_view(const Invocation& invocation, TimePoint now);
   Placement place(const Invocation& invocation, const Decision& decision, std::size_t first, bool again,
                   const std::shared_ptr<Mailbox>& mailbox);
   Progress follow(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox, const Decision& decision,
                   Duration waited, Placement placement);
   Result<ExecutionReport> execute(Invocation& invocation, Lease lease, Duration waited);
   Result<ExecutionReport> call(Invocation& invocation, Lease lease, ExecutionReport report);
+  Result<ExecutionReport> forward(Invocation& invocation, const Peer& peer);
   Result<void> start(Lease& lease, Duration& init_time);
   void finish(Lease&& lease, const Settlement& settlement);
   Result<ExecutionReport> report(const Invocation& invocation, Result<ExecutionReport> outcome);
@@ -122,7 +123,7 @@ class Invoker final : private LeaseHome {
   bool discard_if_dead(Lease& lease);
   void tick_policy();
   void refill_stock();
-  void policy_failed(const char* what);
+  void policy_failed(const char* what, std::string_view request = {});
 
   const InvokerOptions options_;
   ContainerRuntime& runtime_;

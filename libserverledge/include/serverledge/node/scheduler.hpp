@@ -39,6 +39,7 @@ struct Arrival {
 struct Ticket {
   TicketId id = 0;
   TimePoint deadline{};
+  TimePoint since{};  ///< when the wait began
 };
 /// Hand the call to that peer; if it provably did not start there, `arrive` again from choice `next`.
 struct Offload {

@@ -31,7 +31,4 @@ std::optional<LogLevel> log_level(std::string_view name);
 /// `clock` must outlive it.
 std::shared_ptr<Observer> make_log_observer(const LogOptions& options, Clock& clock);
 
-/// One observer that tells all of them, in this order. Thread-safe if they are.
-std::shared_ptr<Observer> combine(std::vector<std::shared_ptr<Observer>> observers);
-
 }  // namespace serverledge

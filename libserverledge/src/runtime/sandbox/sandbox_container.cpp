@@ -80,7 +80,8 @@ std::string SandboxContainer::context(const Call& call, TimePoint now) const {
   JsonWriter json(text);
   json.begin_object().key("RequestId").string(call.id).key("Function").string(function_);
   if (call.deadline != TimePoint::max()) json.key("Deadline").number(seconds(call.deadline - now));
-  json.key("MemoryMB").integer(memory_mb_).key("Traceparent").string(call.traceparent).end_object();
+  json.key("MemoryMB").integer(memory_mb_).key("Traceparent").string(call.traceparent);
+  json.key("Tracestate").string(call.tracestate).end_object();
   return text;
 }
 
