@@ -8,14 +8,14 @@ packages_for() {
     build) # the library and the executables
       echo g++ cmake ninja-build pkg-config ccache libcpp-httplib-dev libtomlplusplus-dev \
         libyaml-cpp-dev libfmt-dev libspdlog-dev libarchive-dev libsqlite3-dev libssl-dev libseccomp-dev \
-        libcap-ng-dev libcli11-dev ;;
+        libcap-ng-dev libcli11-dev prometheus-cpp-dev ;;
     run) # what a node runs functions with
       echo python3
       [ -x /usr/bin/node ] || echo nodejs ;;
     libraries) # what the executables need where they have not been built
       echo libstdc++6 libcpp-httplib0.11 libtomlplusplus3 libyaml-cpp0.7 libfmt9 libspdlog1.10 libarchive13 \
-        libsqlite3-0 libssl3 libseccomp2 libcap-ng0 ;;
-    test) echo git catch2 librapidcheck-dev clang-format clang-tidy shellcheck python3-numpy ;;
+        libsqlite3-0 libssl3 libseccomp2 libcap-ng0 libprometheus-cpp-core1.0 ;;
+    test) echo prometheus prometheus-pushgateway python3-yaml python3-jsonschema git catch2 librapidcheck-dev clang-format clang-tidy shellcheck python3-numpy ;;
     fuzz) echo clang libfuzzer-14-dev libclang-rt-14-dev rapidjson-dev ;;
     vm) echo debootstrap qemu-system-x86 cpio ;;
     *) echo "packages_for: unknown purpose '$1'" >&2; return 1 ;;

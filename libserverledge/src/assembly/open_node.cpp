@@ -10,13 +10,13 @@
 #include <utility>
 
 #include "assembly/node_settings.hpp"
+#include "assembly/observers.hpp"
 #include "serverledge/api/http_api.hpp"
 #include "serverledge/cluster/embedded_store.hpp"
 #include "serverledge/cluster/stored_registry.hpp"
 #include "serverledge/cluster/stored_results.hpp"
 #include "serverledge/net/http_client.hpp"
 #include "serverledge/net/http_server.hpp"
-#include "serverledge/observe/log_observer.hpp"
 #include "serverledge/policy/keep_alive_policy.hpp"
 #include "serverledge/runtime/code_archive.hpp"
 #include "serverledge/runtime/code_download.hpp"
@@ -29,6 +29,7 @@ namespace serverledge {
 struct OpenedNode::Parts {
   Clock* clock = nullptr;
   std::shared_ptr<Observer> observer;
+  Observers observers;
   std::optional<NodeLock> lock;
   std::unique_ptr<KeyValueStore> store;
   std::unique_ptr<FunctionRegistry> registry;
@@ -39,6 +40,8 @@ struct OpenedNode::Parts {
   std::unique_ptr<Node> node;
   std::unique_ptr<HttpServer> server;
   std::unique_ptr<HttpApi> api;
+  std::function<std::unique_ptr<PushgatewayPusher>()> make_pusher;  // empty: metrics are off
+  std::unique_ptr<PushgatewayPusher> pusher;
 
   std::string listening;  // the address
   std::vector<std::string> notices;
@@ -78,13 +81,6 @@ Result<std::unique_ptr<OffloadingPolicy>> make_policy(const Configuration& confi
   if (auto policy = make_offloading_policy(name, {.random = &chance})) return policy;
   return Unexpected(ErrorCode::kInvalid, fmt::format("scheduler.policy: there is no policy {}; there are {}",
                                                      name, fmt::join(offloading_policy_names(), ", ")));
-}
-
-LogOptions log_options(const Configuration& configuration) {
-  LogOptions options;
-  options.level = log_level(configuration.text("log.level")).value_or(options.level);
-  options.format = configuration.text("log.format") == "json" ? LogFormat::kJson : LogFormat::kText;
-  return options;
 }
 
 SandboxOptions sandbox_options(const Configuration& configuration, const std::string& code) {
@@ -162,14 +158,13 @@ class NodeBuilder {
  private:
   Result<void> open_store() {
     parts_.clock = overrides_.clock != nullptr ? overrides_.clock : &system_clock();
-    parts_.observer = overrides_.observer ? overrides_.observer
-                                          : make_log_observer(log_options(configuration_), *parts_.clock);
     Result<std::string> path = store_path(configuration_);
     if (!path) return Unexpected(std::move(path).error());
     store_path_ = std::move(*path);
     Result<NodeLock> lock = NodeLock::acquire(store_path_ == kMemory ? std::string() : store_path_);
     if (!lock) return Unexpected(named("store.path", std::move(lock).error()));
     parts_.lock = std::move(*lock);
+    if (Result<void> watched = watch(); !watched) return watched;
     if (overrides_.store) {
       parts_.store = std::move(overrides_.store);
     } else {
@@ -181,6 +176,17 @@ class NodeBuilder {
         make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer, StoreSharing::kAlone);
     parts_.results = std::make_unique<StoredResults>(*parts_.store, *parts_.clock, *parts_.observer,
                                                      configuration_.duration("async.ttl"));
+    return {};
+  }
+
+  Result<void> watch() {
+    node_key_ = configuration_.is_set("registry.node.id") ? configuration_.text("registry.node.id")
+                                                          : parts_.lock->id();
+    Result<Observers> observers =
+        make_observers(configuration_, std::move(overrides_.observer), node_key_, *parts_.clock);
+    if (!observers) return Unexpected(std::move(observers).error());
+    parts_.observers = std::move(*observers);
+    parts_.observer = parts_.observers.all;
     return {};
   }
 
@@ -209,11 +215,8 @@ class NodeBuilder {
     Result<std::unique_ptr<OffloadingPolicy>> policy =
         overrides_.policy ? std::move(overrides_.policy) : make_policy(configuration_, parts_.chance);
     if (!policy) return Unexpected(std::move(policy).error());
-    const std::string key = configuration_.is_set("registry.node.id")
-                                ? configuration_.text("registry.node.id")
-                                : parts_.lock->id();
     parts_.node = std::make_unique<Node>(
-        node_options(configuration_, key),
+        node_options(configuration_, node_key_),
         NodeParts{.runtime = *parts_.runtime,
                   .registry = *parts_.registry,
                   .results = *parts_.results,
@@ -245,7 +248,24 @@ class NodeBuilder {
     api.download = [download, clock = parts_.clock](const std::string& url) {
       return download_code(url, download, *clock);
     };
+    if (parts_.observers.metrics) api.metrics = offer_metrics();
     parts_.api = std::make_unique<HttpApi>(*parts_.node, *parts_.archive, *parts_.server, std::move(api));
+  }
+
+  /// The text of the metrics; and prepares its pushing.
+  std::function<std::string()> offer_metrics() {
+    std::function<std::string()> text = [metrics = parts_.observers.metrics,
+                                         watched = WatchedParts{.node = *parts_.node,
+                                                                .store = *parts_.store,
+                                                                .server = *parts_.server,
+                                                                .peers = nullptr,
+                                                                .tracer = parts_.observers.tracer.get()}] {
+      return metrics->text(sample_of(watched));
+    };
+    parts_.make_pusher = [configuration = configuration_, key = node_key_, text, &parts = parts_] {
+      return make_pusher(configuration, key, text, *parts.observer, *parts.clock);
+    };
+    return text;
   }
 
   void gather_notices() {
@@ -263,6 +283,7 @@ class NodeBuilder {
   Overrides& overrides_;
   OpenedNode::Parts& parts_;
   std::string store_path_;
+  std::string node_key_;
 };
 
 OpenedNode::OpenedNode(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -275,6 +296,10 @@ Result<void> OpenedNode::start() {
   if (!port) return Unexpected(named("api.listen, api.port", port.error()));
   parts.port = *port;
   parts.api->set_ready(true);
+  if (parts.make_pusher) {
+    const std::scoped_lock lock(parts.stopping);
+    parts.pusher = parts.make_pusher();
+  }
   parts.tell_start(address());
   return {};
 }
@@ -283,6 +308,7 @@ void OpenedNode::stop(Duration drain) {
   parts_->node->stop(drain);
   // The calls have ended; what is left is to write their answers.
   const std::scoped_lock lock(parts_->stopping);
+  parts_->pusher.reset();  // pushes a last time
   parts_->server->drain(kAnswerTime);
   parts_->server->stop();
 }

@@ -1,0 +1,155 @@
+#include "observe/node_gauges.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "observe/function_series.hpp"
+#include "observe/process_figures.hpp"
+
+namespace serverledge {
+namespace {
+
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<prometheus::ClientMetric::Label>;
+
+/// Peers that have series of their own; there are few of them by design (nearest neighbours, a cloud node).
+constexpr std::size_t kPeersMax = 50;
+
+constexpr double kMegabyte = 1 << 20;
+
+/// Builds families one after the other.
+class Families {
+ public:
+  Families& begin(const char* name, const char* help, MetricType type = MetricType::Gauge) {
+    MetricFamily family;
+    family.name = name;
+    family.help = help;
+    family.type = type;
+    all_.push_back(std::move(family));
+    return *this;
+  }
+  Families& add(double value, Labels labels = {}) {
+    prometheus::ClientMetric metric;
+    metric.label = std::move(labels);
+    metric.gauge.value = value;
+    metric.counter.value = value;
+    all_.back().metric.push_back(std::move(metric));
+    return *this;
+  }
+  /// A family of one value, left out if that is absent.
+  void one(const char* name, const char* help, std::optional<double> value,
+           MetricType type = MetricType::Gauge) {
+    if (value) begin(name, help, type).add(*value);
+  }
+  std::vector<MetricFamily> take() { return std::move(all_); }
+
+ private:
+  std::vector<MetricFamily> all_;
+};
+
+void add_resources(Families& out, const NodeSample& sample) {
+  const std::pair<const char*, Resources> kinds[] = {
+      {"total", sample.total}, {"held", sample.held}, {"busy", sample.busy}};
+  out.begin("serverledge_memory_bytes",
+            "Memory for containers: total, held by any container, held by containers with calls.");
+  for (const auto& [kind, amount] : kinds) {
+    out.add(static_cast<double>(amount.memory_mb) * kMegabyte, {{"kind", kind}});
+  }
+  out.begin("serverledge_cores",
+            "Cores for containers: total, held by any container, held by containers with calls.");
+  for (const auto& [kind, amount] : kinds) out.add(amount.cores(), {{"kind", kind}});
+}
+
+void add_containers(Families& out, const NodeSample& sample,
+                    const std::function<bool(std::string_view)>& has_series) {
+  std::map<std::string, NodeSample::Containers> rows;
+  for (const NodeSample::Containers& containers : sample.containers) {
+    const bool own = has_series(containers.function);
+    if (!own && containers.idle + containers.busy + containers.starting == 0) continue;
+    NodeSample::Containers& row = rows[own ? containers.function : kOtherFunctions];
+    row.idle += containers.idle;
+    row.busy += containers.busy;
+    row.starting += containers.starting;
+  }
+  if (!rows.empty()) out.begin("serverledge_containers", "Containers by function and state.");
+  for (const auto& [function, row] : rows) {
+    out.add(row.idle, {{"function", function}, {"state", "idle"}});
+    out.add(row.busy, {{"function", function}, {"state", "busy"}});
+    out.add(row.starting, {{"function", function}, {"state", "starting"}});
+  }
+  if (!sample.stock.empty()) {
+    out.begin("serverledge_stock", "Started instances that are kept for the next cold starts.");
+  }
+  for (const auto& [runtime, count] : sample.stock) out.add(count, {{"runtime", runtime}});
+}
+
+void add_neighbours(Families& out, const NodeSample& sample) {
+  if (sample.neighbours.empty()) return;
+  const std::size_t count = std::min(sample.neighbours.size(), kPeersMax);
+  const auto each = [&](const char* name, const char* help, const auto& value) {
+    out.begin(name, help);
+    for (std::size_t index = 0; index < count; ++index) {
+      const NodeSample::Neighbour& peer = sample.neighbours[index];
+      out.add(value(peer), {{"target", peer.node}, {"kind", peer.cloud ? "cloud" : "neighbour"}});
+    }
+  };
+  using Peer = NodeSample::Neighbour;
+  each("serverledge_peer_usable", "0 if a call to the node has failed lately.",
+       [](const Peer& peer) { return peer.avoided ? 0 : 1; });
+  each("serverledge_peer_round_trip_seconds", "Round trip to the node, as measured last.",
+       [](const Peer& peer) { return seconds(peer.round_trip); });
+  each("serverledge_peer_news_age_seconds", "Since the node was last heard of.",
+       [](const Peer& peer) { return seconds(peer.age); });
+}
+
+void add_work(Families& out, const NodeSample& sample) {
+  out.one("serverledge_queue_length", "Calls that wait for resources or for a starting container.",
+          static_cast<double>(sample.queued));
+  out.one("serverledge_queue_capacity", "Synchronous calls that may wait for resources.",
+          static_cast<double>(sample.queue_capacity));
+  out.one("serverledge_calls", "Calls that wait or run now.", sample.calls);
+  out.one("serverledge_policy_failures_total", "Decisions in which the offloading policy raised.",
+          static_cast<double>(sample.policy_failures), MetricType::Counter);
+  out.one("serverledge_store_up", "Whether the store of functions and results answers.",
+          sample.store_up ? 1 : 0);
+  out.one("serverledge_http_connections", "Open connections to the HTTP API.",
+          static_cast<double>(sample.connections));
+  out.begin("serverledge_http_threads", "Workers of the HTTP API: all, and those that run a request.")
+      .add(static_cast<double>(sample.http_threads), {{"kind", "all"}})
+      .add(static_cast<double>(sample.http_running), {{"kind", "running"}});
+  out.begin("serverledge_trace_spans_total", "Spans of the trace, by what became of them.",
+            MetricType::Counter)
+      .add(static_cast<double>(sample.spans_written), {{"outcome", "written"}})
+      .add(static_cast<double>(sample.spans_dropped), {{"outcome", "dropped"}});
+}
+
+void add_process(Families& out) {
+  const ProcessFigures figures = process_figures();
+  out.one("process_cpu_seconds_total", "Processor time of this process.", figures.cpu_seconds,
+          MetricType::Counter);
+  out.one("process_resident_memory_bytes", "Resident memory of this process.", figures.resident_bytes);
+  out.one("process_virtual_memory_bytes", "Address space of this process.", figures.virtual_bytes);
+  out.one("process_threads", "Threads of this process.", figures.threads);
+  out.one("process_start_time_seconds", "When this process started, unix time.", figures.start_time);
+  out.one("process_open_fds", "Open descriptors of this process.", figures.open_fds);
+  out.one("process_max_fds", "Limit of open descriptors.", figures.max_fds);
+}
+
+}  // namespace
+
+std::vector<MetricFamily> node_gauges(const NodeSample& sample,
+                                      const std::function<bool(std::string_view)>& has_series) {
+  Families out;
+  add_resources(out, sample);
+  add_containers(out, sample, has_series);
+  add_neighbours(out, sample);
+  add_work(out, sample);
+  add_process(out);
+  return out.take();
+}
+
+}  // namespace serverledge
