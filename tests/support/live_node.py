@@ -124,7 +124,7 @@ def node(server, settings=None, name="node"):
             def address():
                 if process.poll() is not None:
                     raise AssertionError(f"the node ended with status {process.returncode}")
-                return re.search(r"http://127\.0\.0\.1:(\d+)\n", log.read_text(errors="replace"))
+                return re.search(r"http://127\.0\.0\.1:(\d+)\W", log.read_text(errors="replace"))
             running = Node(int(eventually(address, "the node listens")[1]), log, process)
             yield running
             assert running.stopped or process.poll() is None, "the node has ended"

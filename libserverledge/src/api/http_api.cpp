@@ -1,12 +1,20 @@
 #include "serverledge/api/http_api.hpp"
 
+#include <string_view>
 #include <utility>
 
 #include "api/function_routes.hpp"
 #include "api/invoke_routes.hpp"
+#include "api/openapi.hpp"
 #include "api/status_routes.hpp"
 
 namespace serverledge {
+namespace {
+
+/// The text format of Prometheus.
+constexpr std::string_view kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
+
+}  // namespace
 
 struct HttpApi::Routes {
   Routes(Node& node, CodeArchive& archive, HttpApiOptions& options)
@@ -38,10 +46,10 @@ HttpApi::HttpApi(Node& node, CodeArchive& archive, HttpServer& server, HttpApiOp
       "POST", "/update", [&](HttpRequest& request) { return routes.functions.update(request); }, code);
   server.route(
       "POST", "/delete", [&](HttpRequest& request) { return routes.functions.remove(request); }, body);
-  for (const char* path : {"/function", "/functions"}) {
-    server.route(
-        "GET", path, [&](HttpRequest& request) { return routes.functions.list(request); }, body);
-  }
+  server.route(
+      "GET", "/function", [&](HttpRequest& request) { return routes.functions.list(request); }, body);
+  server.route(
+      "GET", "/functions", [&](HttpRequest& request) { return routes.functions.list(request); }, body);
 
   server.route(
       "POST", "/prewarm", [&](HttpRequest& request) { return routes.status.prewarm(request); }, body);
@@ -51,6 +59,20 @@ HttpApi::HttpApi(Node& node, CodeArchive& archive, HttpServer& server, HttpApiOp
       "GET", "/healthz", [&](HttpRequest&) { return routes.status.health(); }, quick);
   server.route(
       "GET", "/readyz", [&](HttpRequest&) { return routes.status.readiness(); }, quick);
+  server.route(
+      "GET", "/openapi.yaml",
+      [](HttpRequest&) {
+        return HttpResponse{200, "application/yaml", {}, std::string(openapi_description())};
+      },
+      quick);
+  if (options.metrics) {
+    server.route(
+        "GET", "/metrics",
+        [text = std::move(options.metrics)](HttpRequest&) {
+          return HttpResponse{200, std::string(kMetricsType), {}, text()};
+        },
+        quick);
+  }
 }
 
 HttpApi::~HttpApi() = default;

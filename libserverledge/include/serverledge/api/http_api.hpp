@@ -17,6 +17,8 @@ struct HttpApiOptions {
   std::size_t code_max = std::size_t{64} << 20U;  ///< bytes of a function's code, before base64
   /// Fetches the code of a function that is given by a URL, within limits of its own. Required.
   std::function<Result<std::string>(const std::string& url)> download;
+  /// The text of `/metrics`; empty: there is no such route.
+  std::function<std::string()> metrics;
 };
 
 /// The node's HTTP interface, as docs/api.md describes it: parses requests, calls the node, renders what it
