@@ -76,7 +76,7 @@ function parseBody(body) {
 }
 
 function text(fields, key, otherwise) {
-  const value = fields[key] || otherwise;
+  const value = (fields[key] === '' ? null : fields[key]) ?? otherwise;
   if (typeof value !== 'string') throw new Refused(400, `the request needs a ${key}, a string`);
   return value;
 }
@@ -91,10 +91,11 @@ function contextOf(fields) {
 
 async function serve(request, response) {
   try {
+    const body = await new Promise((whole, refuse) => collect(request, whole, refuse));
     const { url, method } = request;
     if (url !== '/invoke' && url !== '/load') throw new Refused(404, 'there is only /invoke and /load');
     if (method !== 'POST') throw new Refused(405, `${url} takes POST`);
-    const fields = parseBody(await new Promise((whole, refuse) => collect(request, whole, refuse)));
+    const fields = parseBody(body);
     const name = text(fields, 'Handler', null);
     const folder = text(fields, 'HandlerDir', '/app');
     const context = contextOf(fields);
@@ -110,7 +111,6 @@ async function serve(request, response) {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 405) response.setHeader('Allow', 'POST');
-    if (!request.complete) response.setHeader('Connection', 'close');
     answer(response, error.status, refusal(error));
   }
 }

@@ -255,14 +255,18 @@ def _parse_body(body):
 
 
 def _text(fields, key, otherwise):
-    value = fields.get(key) or otherwise
+    value = fields.get(key)
+    if value is None or value == "":
+        value = otherwise
     if not isinstance(value, str):
         raise _Refused(400, f"the request needs a {key}, a string", whole=True)
     return value
 
 
 def _object(fields, key):
-    value = fields.get(key) or {}
+    value = fields.get(key)
+    if value is None:
+        return {}
     if not isinstance(value, dict) or not isinstance(value.get("Deadline", 0), (int, float)):
         raise _Refused(400, f"{key} must be an object, its Deadline a number of seconds", whole=True)
     return value
@@ -362,8 +366,8 @@ class _Server:
         except _Refused as error:
             status, keep = error.status, keep and error.whole
             body = _failed(worker_call.report(Kind="protocol", Message=str(error), Traceback=""), "")
+        connection.in_call = False  # before its peer can know that: it may come again at once, see _give_thread
         connection.answer(status, body, keep)
-        connection.in_call = False
         if not keep:
             connection.end()
         return keep
