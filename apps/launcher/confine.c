@@ -2,8 +2,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,15 +39,55 @@ static void lack(struct confinement* c, int step, const char* detail) {
   c->missing |= 1U << (unsigned)step;
 }
 
-int sl_next_child_is_init(int own) {
-  if (setns(own, CLONE_NEWPID) != 0)
-    return -1;  // unshare refuses while an earlier child's namespace is pending
-  return unshare(CLONE_NEWPID);
+// A child that is born in its control group: entering one later means to wait for a grace period of the
+// kernel's RCU, some 10 ms.
+static pid_t clone_init(const struct sl_task* task) {
+  struct clone_args how;
+  memset(&how, 0, sizeof(how));
+  how.flags = CLONE_NEWPID;
+  how.exit_signal = SIGCHLD;
+  if ((task->request.flags & SL_UNIFIED) != 0) {
+    how.flags |= CLONE_INTO_CGROUP;
+    how.cgroup = (uint64_t)task->fds[SL_ENTRANCE];
+  }
+  return (pid_t)syscall(SYS_clone3, &how, sizeof(how));
+}
+
+// Where clone3 is refused, as a container around all this may do.
+static pid_t fork_init(int own) {
+  // unshare refuses while an earlier child's namespace is pending.
+  if (setns(own, CLONE_NEWPID) != 0 || unshare(CLONE_NEWPID) != 0) return -1;
+  pid_t child = fork();
+  int saved = errno;
+  if (child != 0) (void)setns(own, CLONE_NEWPID);
+  errno = saved;
+  return child;
+}
+
+pid_t sl_fork_init(struct sl_task* task, int own) {
+  pid_t child = clone_init(task);
+  if (child == 0 && (task->request.flags & SL_UNIFIED) != 0) task->request.flags |= SL_INSIDE;
+  if (child < 0) child = fork_init(own);
+  if (child < 0) sl_send_failure(task->fds[0], SL_STEP_FORK, "");
+  return child;
+}
+
+static int enter_by(int folder, const char* file) {
+  int fd = openat(folder, file, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  int result = write(fd, "0", 1) == 1 ? 0 : -1;
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return result;
 }
 
 static int join_cgroups(const struct sl_task* task) {
+  const int unified = (task->request.flags & SL_UNIFIED) != 0;
+  if ((task->request.flags & SL_INSIDE) != 0) return 0;
   for (uint32_t i = 0; i < task->request.cgroup_count; ++i) {
-    if (write(task->fds[2 + i], "0", 1) != 1) return -1;
+    int entrance = task->fds[SL_ENTRANCE + i];
+    if (unified ? enter_by(entrance, "cgroup.procs") != 0 : write(entrance, "0", 1) != 1) return -1;
   }
   return 0;
 }

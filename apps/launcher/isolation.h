@@ -36,10 +36,12 @@ SL_EXPORT void sl_send_ready(int events, const char* detail);
 // Reads the seccomp filter (raw BPF) that instances of this process load. -1 with errno.
 SL_EXPORT int sl_load_filter(int fd);
 
-// Makes the next child PID 1 of a new PID namespace; `own` is the caller's own. -1 with errno.
-SL_EXPORT int sl_next_child_is_init(int own);
+// Forks PID 1 of a new PID namespace, under v2 into its control group; `own` is the caller's PID namespace.
+// Like fork, but nothing that was registered with the C library or an interpreter to run at a fork does. On
+// failure it tells SL_FAILED and returns -1.
+SL_EXPORT pid_t sl_fork_init(struct sl_task* task, int own);
 
-// In that child: enters cgroup, namespaces and root, drops every right and loads the filter, telling
+// In that child: enters v1 cgroups, namespaces and root, drops every right and loads the filter, telling
 // SL_FORKED and SL_STARTED. On failure it tells SL_FAILED and does not return. Afterwards SL_EVENTS_FD and
 // SL_LISTENER_FD are the only descriptors beyond the standard ones, which are /dev/null.
 SL_EXPORT void sl_confine(struct sl_task* task);

@@ -89,14 +89,7 @@ static void become_nodejs(struct sl_task* task) {
 }
 
 static void start_nodejs(const struct supervisor* s, struct sl_task* task) {
-  if (sl_next_child_is_init(s->pids) != 0) {
-    sl_send_failure(task->fds[0], SL_STEP_PID_NAMESPACE, "");
-    return;
-  }
-  pid_t child = fork();
-  if (child == 0) become_nodejs(task);
-  if (child < 0) sl_send_failure(task->fds[0], SL_STEP_FORK, "");
-  (void)setns(s->pids, CLONE_NEWPID);
+  if (sl_fork_init(task, s->pids) == 0) become_nodejs(task);
 }
 
 // Puts a function's code into an instance that was started without: made here, where all code is seen, moved

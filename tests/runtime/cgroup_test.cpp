@@ -1,8 +1,10 @@
 #include "runtime/sandbox/cgroup.hpp"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,20 +39,26 @@ CgroupTree open_or_skip(const std::string& name) {
   return CgroupTree::open(unique_node(name));
 }
 
+bool enter(const Cgroup& group, const FileDescriptor& entrance) {
+  if (!group.is_unified()) return ::write(entrance.get(), "0", 1) == 1;
+  const FileDescriptor file(::openat(entrance.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
+  return ::write(file.get(), "0", 1) == 1;
+}
+
 // A child that enters the group by the descriptors given, does something there and exits with its value.
 // Returns when it is inside.
 pid_t run_inside(const Cgroup& group, const std::function<int()>& work) {
-  Result<std::vector<FileDescriptor>> procs = group.open_procs();
-  REQUIRE(procs);
-  REQUIRE_FALSE(procs->empty());
+  Result<std::vector<FileDescriptor>> entrances = group.open_entrances();
+  REQUIRE(entrances);
+  REQUIRE_FALSE(entrances->empty());
   std::array<int, 2> ends{};
   REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
   const FileDescriptor entered(ends[0]);
   FileDescriptor tell(ends[1]);
   const pid_t pid = ::fork();
   if (pid == 0) {
-    for (const FileDescriptor& file : *procs) {
-      if (::write(file.get(), "0", 1) != 1) ::_exit(99);
+    for (const FileDescriptor& entrance : *entrances) {
+      if (!enter(group, entrance)) ::_exit(99);
     }
     tell.reset();
     ::_exit(work());
@@ -252,6 +260,31 @@ TEST_CASE("a unified hierarchy without controllers still groups and kills, and n
   CHECK(WTERMSIG(wait_for(pid)) == SIGKILL);
 }
 
+TEST_CASE("a process can be born in a group of a unified hierarchy", "[cgroup]") {
+  if (::geteuid() != 0 || !exists("/sys/fs/cgroup/unified/cgroup.procs"))
+    skip_test("no hybrid cgroups, or not root");
+  const CgroupView view{"30 25 0:26 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n", "0::/\n"};
+  const CgroupTree tree = CgroupTree::open(unique_node("birth"), view);
+  Result<Cgroup> group = tree.create("one", {});
+  REQUIRE(group);
+  REQUIRE(group->is_unified());
+  const Result<std::vector<FileDescriptor>> entrances = group->open_entrances();
+  REQUIRE(entrances);
+  REQUIRE(entrances->size() == 1);
+  clone_args how{};
+  how.flags = CLONE_INTO_CGROUP;
+  how.exit_signal = SIGCHLD;
+  how.cgroup = static_cast<std::uint64_t>(entrances->front().get());
+  const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof(how)));
+  if (pid == 0) {
+    for (;;) ::syscall(SYS_pause);
+  }
+  REQUIRE(pid > 0);
+  CHECK_THAT(read_control("/proc/" + std::to_string(pid) + "/cgroup"), Catch::Contains("/one"));
+  CHECK(group->remove());
+  CHECK(WTERMSIG(wait_for(pid)) == SIGKILL);
+}
+
 TEST_CASE("without a right to control groups everything works but limits nothing, and says why", "[cgroup]") {
   const CgroupView nothing{"22 1 0:21 / / rw - ext4 /dev/root rw\n", "0::/\n"};
   const CgroupTree tree = CgroupTree::open("node", nothing);
@@ -259,7 +292,7 @@ TEST_CASE("without a right to control groups everything works but limits nothing
   CHECK_THAT(tree.missing().front(), Catch::Contains("memory"));
   Result<Cgroup> group = tree.create("one", {64 * kMegabyte, 1, 16});
   REQUIRE(group);
-  CHECK(group->open_procs()->empty());
+  CHECK(group->open_entrances()->empty());
   CHECK(group->add(::getpid()));
   CHECK(group->oom_kills() == 0);
   CHECK(group->usage().memory_bytes == 0);

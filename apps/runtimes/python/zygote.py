@@ -60,7 +60,7 @@ def _load_isolation():
 
 
 def _become_instance(library, task, worker):
-    """In the fork that is PID 1 of the new namespace."""
+    """In the fork that is PID 1 of the new namespace. The interpreter learns of a fork with the next one: os.fork()."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     library.sl_confine(ctypes.byref(task))
     child = os.fork()
@@ -80,19 +80,11 @@ def _serve(library, worker):
             return
         if got < 0:
             continue
-        child = -1
-        if library.sl_next_child_is_init(own) == 0:
-            try:
-                child = os.fork()
-            except OSError as error:
-                ctypes.set_errno(error.errno)
-        if child == 0:
+        if library.sl_fork_init(ctypes.byref(task), own) == 0:
             try:
                 _become_instance(library, task, worker)
             finally:
                 os._exit(1)
-        if child < 0:
-            library.sl_send_failure(task.fds[0], 11, b"")
         library.sl_close(ctypes.byref(task))
 
 

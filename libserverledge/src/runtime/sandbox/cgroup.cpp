@@ -94,11 +94,11 @@ Result<void> Cgroup::add(pid_t pid) {
   return {};
 }
 
-Result<std::vector<FileDescriptor>> Cgroup::open_procs() const {
+Result<std::vector<FileDescriptor>> Cgroup::open_entrances() const {
   std::vector<FileDescriptor> files;
   for (const std::string& folder : folders_.all()) {
-    const std::string path = folder + (unified_ ? "/cgroup.procs" : "/tasks");
-    FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    const std::string path = unified_ ? folder : folder + "/tasks";
+    FileDescriptor file(::open(path.c_str(), (unified_ ? O_RDONLY | O_DIRECTORY : O_WRONLY) | O_CLOEXEC));
     if (!file.valid())
       return Unexpected(ErrorCode::kUnsupported,
                         fmt::format("cannot open {}: {}", path, std::strerror(errno)));

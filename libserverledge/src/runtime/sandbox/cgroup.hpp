@@ -44,10 +44,12 @@ class Cgroup {
   Result<void> limit(const CgroupLimits& limits);
   /// Moves a process in, with all its threads.
   Result<void> add(pid_t pid);
-  /// Descriptors (close-on-exec), one per hierarchy: a child with one thread that writes "0" to all of them
-  /// is inside. Under v1 they are those of `tasks`: moving a process takes a lock that waits for a grace
-  /// period of the kernel's RCU, some 10 ms, and moving the calling thread does not.
-  Result<std::vector<FileDescriptor>> open_procs() const;
+  /// Descriptors (close-on-exec) for entering without waiting for a grace period of the kernel's RCU, some
+  /// 10 ms, as moving a process by `cgroup.procs` does. `is_unified`: that of the folder, for clone3 with
+  /// CLONE_INTO_CGROUP; else those of `tasks`, one per hierarchy, for a child with one thread that writes "0"
+  /// to all of them.
+  Result<std::vector<FileDescriptor>> open_entrances() const;
+  bool is_unified() const { return unified_ && !folders_.processes.empty(); }
 
   /// Grows when the kernel kills here because the memory limit was reached: by one or more each time.
   std::int64_t oom_kills() const;

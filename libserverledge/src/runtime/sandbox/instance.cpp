@@ -122,16 +122,17 @@ Result<std::unique_ptr<Instance>> Instance::start_once(const std::shared_ptr<Mac
 Result<void> Instance::send(const InstancePlan& plan, TimePoint deadline) {
   Result<FileDescriptor> listener = listen_at(socket_path_);
   if (!listener) return Unexpected(listener.error());
-  Result<std::vector<FileDescriptor>> procs = cgroup_.open_procs();
-  if (!procs) return Unexpected(procs.error());
+  Result<std::vector<FileDescriptor>> entrances = cgroup_.open_entrances();
+  if (!entrances) return Unexpected(entrances.error());
   auto ends = LaunchChannel::make();
   if (!ends) return Unexpected(ends.error());
   events_ = std::move(ends->first);
   std::vector<int> fds = {ends->second.get(), listener->get()};
-  for (const FileDescriptor& file : *procs) fds.push_back(file.get());
+  for (const FileDescriptor& file : *entrances) fds.push_back(file.get());
   sl_request request =
       to_request(plan, uid_, machine_->launcher.rootless(), machine_->cgroups.limits_processes());
-  request.cgroup_count = static_cast<std::uint32_t>(procs->size());
+  request.cgroup_count = static_cast<std::uint32_t>(entrances->size());
+  if (cgroup_.is_unified()) request.flags |= SL_UNIFIED;
   return machine_->launcher.request(request, fds, deadline);
 }
 

@@ -9,11 +9,11 @@
 extern "C" {
 #endif
 
-enum { SL_PROTOCOL = 1, SL_MAX_FDS = 8, SL_CODE_MAX = 80, SL_PATH_MAX = 256 };
+enum { SL_PROTOCOL = 1, SL_MAX_FDS = 8, SL_ENTRANCE = 2, SL_CODE_MAX = 80, SL_PATH_MAX = 256 };
 
 // What the node asks for. An instance starts unspecialised: without code, with a worker that stands by.
 // Descriptors, in this order: SL_PYTHON (to the zygote), SL_NODEJS (to PID 1): events, listener, then the
-// `cgroup_count` cgroup.procs to join. SL_ZYGOTE (to PID 1): events, the zygote's control socket. SL_CODE (to
+// entrances of `cgroup_count` control groups. SL_ZYGOTE (to PID 1): events, the zygote's control socket. SL_CODE (to
 // PID 1): events, the mount namespace to put the code into. `events` is where the answers to this request go;
 // it is closed by whoever has given the last one.
 enum sl_operation { SL_PYTHON = 1, SL_NODEJS = 2, SL_ZYGOTE = 3, SL_CODE = 4 };
@@ -22,6 +22,8 @@ enum sl_flag {
   SL_HOST_NETWORK = 1,  // keep the node's network instead of an empty one of its own
   SL_UNSAFE = 2,        // go on without what the machine does not grant, and report it
   SL_ROOTLESS = 4,      // in a user namespace of one id: each instance gets its own below the launcher's
+  SL_UNIFIED = 8,       // the entrance is the folder of a v2 group, to be born in; else `tasks` of v1 groups
+  SL_INSIDE = 16,       // set on the way, in an instance that was born in its group
 };
 
 struct sl_request {
