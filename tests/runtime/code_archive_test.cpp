@@ -47,6 +47,11 @@ Function python(const std::string& handler = "hello.handler") {
   return function;
 }
 
+Function with_digest(const std::string& digest, Function function = python()) {
+  function.code_digest = digest;
+  return function;
+}
+
 Function nodejs(const std::string& handler) {
   Function function;
   function.runtime = "nodejs17ng";
@@ -179,7 +184,10 @@ TEST_CASE("a single file becomes the module that the handler names", "[archive]"
   CHECK(names(f.unpacked(source, nodejs("lib/hello.mjs"))) == std::set<std::string>{"lib", "lib/hello.mjs"});
   const auto checked = f.archive->check(python(), source);
   REQUIRE(checked);
+  const std::string digest = checked->digest.substr(0, 64);
   CHECK(f.archive->folder(checked->digest) == folder);
+  CHECK(unpacked_code(*f.archive, with_digest(digest)) == folder);
+  CHECK_FALSE(unpacked_code(*f.archive, with_digest(digest, python("other.handler"))));
   CHECK(checked->unpacked_bytes == source.size());
 }
 
@@ -458,10 +466,10 @@ TEST_CASE("unpacked code is found again after a restart, and what was left half 
   }
   Fixture again({.folder = temporary.file("store/code")});
   CHECK(names(again.base) == std::set<std::string>{digest, digest + "/hello.py"});
-  CHECK(again.archive->folder(digest) == again.base + '/' + digest);
-  CHECK_FALSE(again.archive->folder(std::string(64, '0')));
-  CHECK_FALSE(again.archive->folder("../" + digest));
-  CHECK_FALSE(again.archive->folder(""));
+  CHECK(unpacked_code(*again.archive, with_digest(digest)) == again.base + '/' + digest);
+  CHECK_FALSE(unpacked_code(*again.archive, with_digest(std::string(64, '0'))));
+  CHECK_FALSE(unpacked_code(*again.archive, with_digest("../" + digest)));
+  CHECK_FALSE(unpacked_code(*again.archive, with_digest("")));
   CHECK(mode(again.base) == 0700);
 }
 
@@ -474,15 +482,36 @@ TEST_CASE("code that no function has any more is removed once nobody has asked f
   std::ofstream(f.base + "/not-ours") << "x";
   f.clock.advance(9min);
   f.archive->collect({kept});
-  CHECK(f.archive->folder(used));
+  CHECK(unpacked_code(*f.archive, with_digest(used)));
   f.clock.advance(2min);
   f.archive->collect({kept});
-  CHECK(f.archive->folder(kept));
-  CHECK(f.archive->folder(used));
-  CHECK_FALSE(f.archive->folder(unused));
+  CHECK(unpacked_code(*f.archive, with_digest(kept)));
+  CHECK(unpacked_code(*f.archive, with_digest(used)));
+  CHECK_FALSE(unpacked_code(*f.archive, with_digest(unused)));
   CHECK_FALSE(fs::exists(f.base + '/' + unused));
   CHECK(fs::exists(f.base + "/not-ours"));
   CHECK(names(f.unpacked(tar_of("hello.py", "unused"))) == std::set<std::string>{"hello.py"});
+}
+
+TEST_CASE("a single file is found and kept by the digest that its function has", "[archive]") {
+  const TemporaryFolder temporary;
+  const std::string source = "def handler(p, c):\n    return 1\n";
+  const std::string digest = Fixture().archive->check(python(), source)->digest.substr(0, 64);
+  {
+    Fixture f({.folder = temporary.file("code")});
+    f.unpacked(source);
+    f.unpacked(source, python("other.handler"));
+  }
+  Fixture again({.folder = temporary.file("code"), .unused_for = 10min});
+  again.clock.advance(11min);
+  again.archive->collect({digest});
+  const auto found = unpacked_code(*again.archive, with_digest(digest));
+  REQUIRE(found);
+  CHECK(names(*found) == std::set<std::string>{"hello.py"});
+  CHECK(unpacked_code(*again.archive, with_digest(digest, python("other.handler"))));
+  again.clock.advance(11min);
+  again.archive->collect({});
+  CHECK(std::filesystem::is_empty(again.base));
 }
 
 TEST_CASE("a full disk is told as such and leaves nothing behind", "[archive]") {

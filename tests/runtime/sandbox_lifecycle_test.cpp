@@ -23,6 +23,7 @@
 #include "net/file_descriptor.hpp"
 #include "runtime/sandbox/cgroup_tree.hpp"
 #include "runtime/sandbox_under_test.hpp"
+#include "support/traces.hpp"
 
 namespace serverledge::test {
 namespace {
@@ -32,31 +33,8 @@ namespace fs = std::filesystem;
 constexpr const char* kAnswer = "def handler(params, context):\n    return 42\n";
 constexpr const char* kSleep = "import time\ndef handler(params, context):\n    time.sleep(1000)\n";
 
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// Processes of the machine that have something of `folder` mounted: the launcher's and all it started.
-std::set<int> processes_with(const fs::path& folder) {
-  std::set<int> found;
-  std::error_code gone;
-  for (const auto& entry : fs::directory_iterator("/proc", gone)) {
-    const std::string name = entry.path().filename().string();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    if (read_file(entry.path() / "mountinfo").find(folder.string()) != std::string::npos)
-      found.insert(std::stoi(name));
-  }
-  return found;
-}
-
 std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(fs::directory_iterator("/proc/self/fd"), {}));
-}
-
-std::size_t lines(const fs::path& path) {
-  const std::string text = read_file(path);
-  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
 /// Whether the condition comes true within half a minute.
@@ -67,21 +45,6 @@ bool eventually(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return true;
-}
-
-/// Folders of control groups that bear the id.
-std::set<std::string> cgroups_of(const std::string& id) {
-  std::set<std::string> found;
-  std::error_code error;
-  for (fs::recursive_directory_iterator
-           at("/sys/fs/cgroup", fs::directory_options::skip_permission_denied, error),
-       end;
-       at != end; at.increment(error)) {
-    if (error || at.depth() > 6) break;
-    if (at->is_directory(error) && at->path().string().find(id) != std::string::npos)
-      found.insert(at->path().string());
-  }
-  return found;
 }
 
 TEST_CASE("200 sandboxes come and go without anything growing", "[lifecycle]") {
@@ -97,12 +60,12 @@ TEST_CASE("200 sandboxes come and go without anything growing", "[lifecycle]") {
   cycle(nodejs);
   const std::string id = under_test.lock().id();
   const std::size_t descriptors = open_descriptors();
-  const std::size_t mounts = lines("/proc/self/mountinfo");
   const std::size_t groups = cgroups_of(id).size();
   const std::set<int> processes = processes_with(under_test.store());
   for (int n = 0; n < 200; ++n) cycle(n % 20 == 0 ? nodejs : python);
   CHECK(open_descriptors() == descriptors);
-  CHECK(lines("/proc/self/mountinfo") == mounts);
+  CHECK(mounts_with(id) == 0);  // all are in the launcher's namespace and below
+  CHECK(mounts_with(under_test.store()) == 0);
   CHECK(cgroups_of(id).size() == groups);
   CHECK(processes_with(under_test.store()) == processes);
   CHECK(std::distance(fs::directory_iterator(under_test.lock().folder()), {}) ==
@@ -246,11 +209,11 @@ TEST_CASE("the death of the zygote ends no sandbox, and the next start brings a 
   auto container = start(under_test, under_test.python(kAnswer));
   for (const int pid : processes_with(under_test.store())) {
     const std::string folder = "/proc/" + std::to_string(pid);
-    const std::string status = read_file(folder + "/status");
+    const std::string status = read_whole(folder + "/status");
     const std::size_t ids = status.find("NSpid:");
     const std::string line = status.substr(ids, status.find('\n', ids) - ids);
     // It lives in the launcher's PID namespace, its forks in ones of their own below that.
-    const bool is_zygote = read_file(folder + "/cmdline").find("zygote.py") != std::string::npos &&
+    const bool is_zygote = read_whole(folder + "/cmdline").find("zygote.py") != std::string::npos &&
                            std::count(line.begin(), line.end(), '\t') == 2;
     if (is_zygote) ::kill(pid, SIGKILL);
   }
@@ -265,7 +228,7 @@ TEST_CASE("it works where the process ignores SIGCHLD, and changes nothing of th
   for (int number = 1; number < NSIG; ++number) ::sigaction(number, nullptr, &before[number]);
   const mode_t mask = ::umask(0007);
   const fs::path folder = fs::current_path();
-  const std::string groups = read_file("/proc/self/cgroup");
+  const std::string groups = read_whole("/proc/self/cgroup");
   {
     SandboxUnderTest under_test;
     auto container = start(under_test, under_test.python(kAnswer));
@@ -273,7 +236,7 @@ TEST_CASE("it works where the process ignores SIGCHLD, and changes nothing of th
     auto other = start(under_test, under_test.nodejs("module.exports = () => 42;\n"));
     CHECK(call(*other).result == "42");
     CHECK(::umask(0007) == 0007);
-    CHECK(read_file("/proc/self/cgroup") == groups);
+    CHECK(read_whole("/proc/self/cgroup") == groups);
     CHECK(fs::current_path() == folder);
   }
   for (int number = 1; number < NSIG; ++number) {
@@ -324,13 +287,14 @@ TEST_CASE("a sandbox inherits no descriptor of the node, also of those that are 
 TEST_CASE("what cannot be set up is told with what is missing", "[lifecycle]") {
   TemporaryFolder folder;
   Observer observer;
-  FolderArchive archive(folder.path() / "code");
+  const auto archive = make_code_archive({.folder = folder.file("code")}, system_clock());
+  SourceCode codes;
   Result<NodeLock> lock = NodeLock::acquire("", folder.file("run"));
   REQUIRE(lock);
   SandboxOptions options;
   options.code = folder.file("code");
   auto make = [&] {
-    return make_sandbox_runtime(options, *lock, archive, archive, observer, system_clock());
+    return make_sandbox_runtime(options, *lock, **archive, codes, observer, system_clock());
   };
   SECTION("no launcher") {
     options.libexec = folder.file("nothing");
@@ -409,11 +373,12 @@ std::string error_when_forbidden(int number) {
     forbid(number);
     TemporaryFolder folder;
     Observer observer;
-    FolderArchive archive(folder.path() / "code");
+    const auto archive = make_code_archive({.folder = folder.file("code")}, system_clock());
+    SourceCode codes;
     Result<NodeLock> lock = NodeLock::acquire("", folder.file("run"));
     SandboxOptions options;
     options.code = folder.file("code");
-    const auto runtime = make_sandbox_runtime(options, *lock, archive, archive, observer, system_clock());
+    const auto runtime = make_sandbox_runtime(options, *lock, **archive, codes, observer, system_clock());
     Child::tell(runtime ? "it started"
                         : (runtime.error().code == ErrorCode::kUnsupported ? "unsupported: " : "other: ") +
                               runtime.error().message);

@@ -1,6 +1,7 @@
 #include "runtime/sandbox_under_test.hpp"
 
 #include <catch2/catch.hpp>
+#include <chrono>
 
 #include "support/skip.hpp"
 
@@ -10,15 +11,20 @@ std::unique_ptr<RuntimeUnderTest> make_runtime_under_test() { return std::make_u
 
 SandboxUnderTest::SandboxUnderTest(void (*adjust)(SandboxOptions&), const std::string& store,
                                    const std::string& run_root)
-    : store_(store.empty() ? folder_.file("store") : store), archive_(store_ + "/code") {
+    : store_(store.empty() ? folder_.file("store") : store) {
   Result<NodeLock> lock = NodeLock::acquire(store_, run_root.empty() ? folder_.file("run") : run_root);
   if (!lock) FAIL(lock.error().message);
   lock_.emplace(std::move(*lock));
+  Result<std::unique_ptr<CodeArchive>> archive =
+      make_code_archive({.folder = store_ + "/code"}, system_clock());
+  if (!archive) FAIL(archive.error().message);
+  archive_ = std::move(*archive);
   SandboxOptions options;
   options.code = store_ + "/code";
+  options.start_timeout = std::chrono::minutes(2);  // machines are slow at times
   if (adjust != nullptr) adjust(options);
   Result<std::unique_ptr<ContainerRuntime>> runtime =
-      make_sandbox_runtime(options, *lock_, archive_, archive_, observer_, system_clock());
+      make_sandbox_runtime(options, *lock_, *archive_, codes_, observer_, system_clock());
   if (!runtime && runtime.error().code == ErrorCode::kUnsupported) skip_test(runtime.error().message);
   if (!runtime) FAIL(runtime.error().message);
   runtime_ = std::move(*runtime);
@@ -37,23 +43,20 @@ void SandboxUnderTest::stop() {
   lock_.reset();
 }
 
-Function SandboxUnderTest::add(const char* runtime, const char* handler, const char* file,
-                               const std::string& source) {
+Function SandboxUnderTest::add(const char* runtime, const char* handler, const std::string& source) {
   Function function;
   function.name = "main";
   function.runtime = runtime;
   function.memory_mb = 128;
   function.handler = handler;
-  archive_.add(function, source, file);
+  if (const Result<void> added = codes_.add(function, source, *archive_); !added) FAIL(added.error().message);
   return function;
 }
 
 Function SandboxUnderTest::python(const std::string& source) {
-  return add("python314", "main.handler", "main.py", source);
+  return add("python314", "main.handler", source);
 }
 
-Function SandboxUnderTest::nodejs(const std::string& source) {
-  return add("nodejs17ng", "main", "main.js", source);
-}
+Function SandboxUnderTest::nodejs(const std::string& source) { return add("nodejs17ng", "main", source); }
 
 }  // namespace serverledge::test

@@ -5,9 +5,10 @@
 #include <string>
 
 #include "runtime/runtime_under_test.hpp"
+#include "serverledge/runtime/code_archive.hpp"
 #include "serverledge/runtime/node_lock.hpp"
 #include "serverledge/runtime/sandbox_runtime.hpp"
-#include "support/folder_archive.hpp"
+#include "support/source_code.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
@@ -26,17 +27,22 @@ class SandboxUnderTest final : public RuntimeUnderTest {
 
   const NodeLock& lock() const { return *lock_; }
   const std::string& store() const { return store_; }
+  /// The folder of a function's unpacked code; empty if it is not unpacked.
+  std::string code_folder(const Function& function) const {
+    return unpacked_code(*archive_, function).value_or("");
+  }
   /// Ends the runtime and gives up the lock, as a node does that stops.
   void stop();
 
  private:
-  Function add(const char* runtime, const char* handler, const char* file, const std::string& source);
+  Function add(const char* runtime, const char* handler, const std::string& source);
 
   TemporaryFolder folder_;
   const std::string store_;
   Observer observer_;
   std::optional<NodeLock> lock_;
-  FolderArchive archive_;
+  std::unique_ptr<CodeArchive> archive_;
+  SourceCode codes_;
   std::unique_ptr<ContainerRuntime> runtime_;
 };
 

@@ -20,6 +20,7 @@
 #include "net/file_descriptor.hpp"
 #include "runtime/code_reader.hpp"
 #include "runtime/folder_writer.hpp"
+#include "runtime/handler_module.hpp"
 
 namespace serverledge {
 namespace {
@@ -27,12 +28,6 @@ namespace {
 constexpr const char* kTemporary = ".tmp-";
 // Far beyond what any code within the limits takes: a wait for another thread's unpacking ends here.
 constexpr Duration kPatience = std::chrono::minutes(5);
-
-bool is_digest(std::string_view name) {
-  return name.size() == 64 && std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
 
 Unexpected unusable(const std::string& folder, int error) {
   const bool full = error == ENOSPC || error == EDQUOT;
@@ -78,22 +73,23 @@ class FolderCodeArchive final : public CodeArchive {
   Result<void> open();
   Result<Checked> check(const Function& function, std::string_view bytes) override;
   Result<std::string> unpack(const Function& function, std::string_view bytes) override;
-  std::optional<std::string> folder(std::string_view digest) const override;
+  std::optional<std::string> folder(std::string_view name) const override;
   void collect(const std::vector<std::string>& keep) override;
 
  private:
-  std::string path(std::string_view digest) const { return fmt::format("{}/{}", options_.folder, digest); }
+  std::string path(std::string_view name) const { return fmt::format("{}/{}", options_.folder, name); }
   CodeLimits limits() const { return {options_.packed_max, options_.unpacked_max, options_.entries_max}; }
   Result<void> write(const Function& function, const CodeReader& code) const;
-  bool retire(const std::string& digest, const std::string& as);
+  bool retire(const std::string& name, const std::string& as);
 
   CodeArchiveOptions options_;
   Clock& clock_;
   TimePoint opened_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::set<std::string> busy_;                                  // digests that a thread unpacks
-  mutable std::map<std::string, TimePoint, std::less<>> used_;  // when a digest was last asked for
+  // By the folder's name.
+  std::set<std::string> busy_;                     // that a thread unpacks
+  mutable std::map<std::string, TimePoint> used_;  // when it was last asked for
 };
 
 Result<void> FolderCodeArchive::open() {
@@ -120,24 +116,24 @@ Result<CodeArchive::Checked> FolderCodeArchive::check(const Function& function, 
 Result<std::string> FolderCodeArchive::unpack(const Function& function, std::string_view bytes) {
   const Result<CodeReader> code = CodeReader::open(function, bytes, limits());
   if (!code) return Unexpected(code.error());
-  const std::string digest = code->digest();
+  const std::string name = code->digest();
   {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [&] { return !busy_.contains(digest); })) {
+    if (!changed_.wait_for(lock, kPatience, [&] { return !busy_.contains(name); })) {
       return Unexpected(ErrorCode::kDeadline, "another thread takes too long to unpack this code");
     }
-    busy_.insert(digest);
+    busy_.insert(name);
   }
   Result<void> written;
-  if (!folder(digest)) written = write(function, *code);
+  if (!folder(name)) written = write(function, *code);
   {
     const std::scoped_lock lock(mutex_);
-    busy_.erase(digest);
-    used_[digest] = clock_.now();
+    busy_.erase(name);
+    used_[name] = clock_.now();
   }
   changed_.notify_all();
   if (!written) return Unexpected(std::move(written).error());
-  return path(digest);
+  return path(name);
 }
 
 Result<void> FolderCodeArchive::write(const Function& function, const CodeReader& code) const {
@@ -152,23 +148,23 @@ Result<void> FolderCodeArchive::write(const Function& function, const CodeReader
   return temporary->move_to(options_.folder, code.digest());
 }
 
-std::optional<std::string> FolderCodeArchive::folder(std::string_view digest) const {
-  if (!is_digest(digest)) return std::nullopt;
+std::optional<std::string> FolderCodeArchive::folder(std::string_view name) const {
+  if (sha256_of(name).empty()) return std::nullopt;
   const std::scoped_lock lock(mutex_);  // `collect` must not take it away between the look and the note
-  std::string found = path(digest);
+  std::string found = path(name);
   struct stat status {};
   if (::stat(found.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return std::nullopt;
-  used_[std::string(digest)] = clock_.now();
+  used_[std::string(name)] = clock_.now();
   return found;
 }
 
-bool FolderCodeArchive::retire(const std::string& digest, const std::string& as) {
+bool FolderCodeArchive::retire(const std::string& name, const std::string& as) {
   const std::scoped_lock lock(mutex_);
-  const auto last = used_.find(digest);
+  const auto last = used_.find(name);
   const TimePoint since = last == used_.end() ? opened_ : last->second;
-  if (busy_.contains(digest) || later(since, options_.unused_for) > clock_.now()) return false;
-  if (::rename(path(digest).c_str(), as.c_str()) != 0) return false;
-  used_.erase(digest);
+  if (busy_.contains(name) || later(since, options_.unused_for) > clock_.now()) return false;
+  if (::rename(path(name).c_str(), as.c_str()) != 0) return false;
+  used_.erase(name);
   return true;
 }
 
@@ -176,17 +172,23 @@ void FolderCodeArchive::collect(const std::vector<std::string>& keep) {
   std::error_code error;
   std::vector<std::string> found;
   for (const auto& entry : std::filesystem::directory_iterator(options_.folder, error)) {
-    if (std::string name = entry.path().filename().string(); is_digest(name))
+    if (std::string name = entry.path().filename().string(); !sha256_of(name).empty())
       found.push_back(std::move(name));
   }
-  for (const std::string& digest : found) {
-    if (std::find(keep.begin(), keep.end(), digest) != keep.end()) continue;
-    const std::string gone = path(fmt::format("{}gone-{}", kTemporary, digest));
-    if (retire(digest, gone)) remove_folder(gone);
+  for (const std::string& name : found) {
+    if (std::find(keep.begin(), keep.end(), sha256_of(name)) != keep.end()) continue;
+    const std::string gone = path(fmt::format("{}gone-{}", kTemporary, name));
+    if (retire(name, gone)) remove_folder(gone);
   }
 }
 
 }  // namespace
+
+std::optional<std::string> unpacked_code(const CodeArchive& archive, const Function& function) {
+  if (std::optional<std::string> found = archive.folder(function.code_digest)) return found;
+  const Result<std::string> file = module_file(function);
+  return file ? archive.folder(code_name(function.code_digest, *file)) : std::nullopt;
+}
 
 Result<std::unique_ptr<CodeArchive>> make_code_archive(CodeArchiveOptions options, Clock& clock) {
   auto archive = std::make_unique<FolderCodeArchive>(std::move(options), clock);

@@ -6,12 +6,18 @@
 #include <ctime>
 
 #include "runtime/handler_module.hpp"
-#include "runtime/sha256.hpp"
+#include "serverledge/net/sha256.hpp"
 
 namespace serverledge {
 namespace {
 
 constexpr double kMegabyte = 1 << 20;
+constexpr std::size_t kDigestSize = 64;
+constexpr std::size_t kMarkSize = 12;
+
+bool is_hex(std::string_view text) {
+  return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
 
 Unexpected refused(std::string why) { return {ErrorCode::kInvalid, "TarFunctionCode: " + std::move(why)}; }
 
@@ -84,6 +90,20 @@ Result<void> write_entry(ArchiveReader& reader, const ArchiveEntry& entry, Folde
 
 }  // namespace
 
+std::string code_name(std::string_view sha256, std::string_view single_file) {
+  std::string name(sha256);
+  if (!single_file.empty()) name.append("-").append(sha256_hex(single_file), 0, kMarkSize);
+  return name;
+}
+
+std::string_view sha256_of(std::string_view code_name) {
+  const std::string_view digest = code_name.substr(0, kDigestSize);
+  const std::string_view mark = code_name.substr(digest.size());
+  const bool is_mark =
+      mark.empty() || (mark.size() == 1 + kMarkSize && mark[0] == '-' && is_hex(mark.substr(1)));
+  return digest.size() == kDigestSize && is_hex(digest) && is_mark ? digest : std::string_view();
+}
+
 Result<CodeReader> CodeReader::open(const Function& function, std::string_view bytes,
                                     const CodeLimits& limits) {
   if (bytes.empty()) return refused("expected a tar, plain or gzip, or a single source file; it is empty");
@@ -95,14 +115,14 @@ Result<CodeReader> CodeReader::open(const Function& function, std::string_view b
   }
   ArchiveReader reader(bytes);
   if (const auto first = reader.next(); first || reader.is_archive()) {
-    return CodeReader(bytes, limits, "", sha256_hex({bytes}));
+    return CodeReader(bytes, limits, "", code_name(sha256_hex(bytes), ""));
   }
   if (const char* what = foreign_archive(bytes)) {
     return refused(fmt::format("expected a tar, plain or gzip, or a single source file; it is {}", what));
   }
   const Result<std::string> file = module_file(function);
   if (!file) return Unexpected(file.error());
-  return CodeReader(bytes, limits, *file, sha256_hex({*file, std::string_view("\0", 1), bytes}));
+  return CodeReader(bytes, limits, *file, code_name(sha256_hex(bytes), *file));
 }
 
 Result<std::uint64_t> CodeReader::read(const Function& function, FolderWriter* writer) const {

@@ -114,7 +114,7 @@ class CodeArchive {
   virtual ~CodeArchive() = default;
   struct Checked {
     std::string
-        digest;  ///< SHA-256 of the bytes (of a single file: of its name, NUL and them), lower-case hex
+        digest;  ///< SHA-256 of the bytes, lower-case hex (of a single file: a mark of its name follows it)
     std::uint64_t packed_bytes = 0;
     std::uint64_t unpacked_bytes = 0;
   };
@@ -125,7 +125,7 @@ class CodeArchive {
   virtual Result<std::string> unpack(const Function& function, std::string_view bytes) = 0;
   /// The folder of a digest that is unpacked already; nullopt if it is not here.
   virtual std::optional<std::string> folder(std::string_view digest) const = 0;
-  /// Removes unpacked folders whose digests are not in `keep` and that no one has used for a while.
+  /// Removes unpacked folders of code whose SHA-256 is not in `keep` and that no one has used for a while.
   virtual void collect(const std::vector<std::string>& keep) = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "serverledge/core/clock.hpp"
@@ -20,8 +21,9 @@ struct CodeArchiveOptions {
 };
 
 /// The CodeArchive of a node: reads tar archives (plain or gzip) and single source files, and keeps each
-/// unpacked in a folder of its own, named by its digest: read-only by agreement, readable by every user, with
-/// the names, times and execute bits of the archive. A single file becomes the module that the handler names
+/// unpacked in a folder of its own, named by its digest (and, of a single file, a mark of its name):
+/// read-only by agreement, readable by every user, with the names, times and execute bits of the archive. A
+/// single file becomes the module that the handler names
 /// ("hello.handler": hello.py).
 ///
 /// Nothing is ever written outside that folder, and nothing is kept of an archive that is refused: absolute
@@ -32,5 +34,8 @@ struct CodeArchiveOptions {
 ///
 /// kDiskFull or kUnavailable naming the folder if it cannot be made.
 Result<std::unique_ptr<CodeArchive>> make_code_archive(CodeArchiveOptions options, Clock& clock);
+
+/// The folder of a function's code, by its `code_digest` and handler, if it is unpacked already.
+std::optional<std::string> unpacked_code(const CodeArchive& archive, const Function& function);
 
 }  // namespace serverledge

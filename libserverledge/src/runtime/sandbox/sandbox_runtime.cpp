@@ -10,6 +10,7 @@
 
 #include "runtime/sandbox/sandbox_container.hpp"
 #include "serverledge/core/json.hpp"
+#include "serverledge/runtime/code_archive.hpp"
 
 namespace serverledge {
 namespace {
@@ -106,7 +107,7 @@ std::string SandboxRuntime::load_text(const Function& function) const {
 }
 
 Result<std::string> SandboxRuntime::code_folder(const Function& function) {
-  std::optional<std::string> folder = parts_.archive.folder(function.code_digest);
+  std::optional<std::string> folder = unpacked_code(parts_.archive, function);
   if (!folder) {
     Result<std::string> bytes = parts_.code.code(function);
     if (!bytes) return bytes;
