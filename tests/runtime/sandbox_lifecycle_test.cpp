@@ -310,6 +310,19 @@ TEST_CASE("what cannot be set up is told with what is missing", "[lifecycle]") {
     REQUIRE_FALSE(runtime);
     CHECK(runtime.error().message.find("sandbox.python") != std::string::npos);
   }
+  SECTION("interpreters that sandboxes cannot see") {
+    // /tmp of a sandbox is its own.
+    const std::string hidden = (fs::path("/tmp") / folder.path().filename()).string();
+    fs::create_directories(hidden + "/bin");
+    fs::create_symlink("/usr/bin/python3", hidden + "/bin/python3");
+    options.python = hidden + "/bin/python3";
+    options.node = "";
+    const auto runtime = make();
+    fs::remove_all(hidden + "/bin");
+    REQUIRE_FALSE(runtime);
+    CHECK(runtime.error().message.find("sandbox.python: " + hidden + "/bin/python3") == 0);
+    CHECK(runtime.error().message.find("/tmp of their own") != std::string::npos);
+  }
   SECTION("one of the two") {
     options.node = folder.file("no-node");
     const auto runtime = make();

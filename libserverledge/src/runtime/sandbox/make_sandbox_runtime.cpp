@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
+#include "runtime/sandbox/interpreter.hpp"
 #include "runtime/sandbox/sandbox_runtime.hpp"
 
 namespace serverledge {
@@ -38,16 +40,10 @@ std::string default_libexec() {
   return (self.parent_path().parent_path() / "libexec" / "serverledge").string();
 }
 
-/// The folder that an interpreter outside the system's own needs to be seen: the one that holds its `bin`.
-void add_bind(std::vector<std::string>& binds, const std::string& program) {
-  std::error_code error;
-  const fs::path real = fs::canonical(program, error);
-  if (program.empty() || error) return;
-  for (const fs::path& path : {real, fs::path(program)}) {
-    const std::string prefix = path.parent_path().parent_path().string();
-    const bool seen = prefix == "/" || prefix == "/usr" || prefix.starts_with("/usr/");
-    if (!seen && std::find(binds.begin(), binds.end(), prefix) == binds.end()) binds.push_back(prefix);
-  }
+/// What sandboxes must never see, whatever holds it.
+std::vector<std::string> hidden_folders(const SandboxOptions& options, const NodeLock& lock) {
+  const char* home = std::getenv("HOME");
+  return {options.code, lock.run_root(), home == nullptr ? "" : home};
 }
 
 /// What dead nodes of this machine left behind, and earlier lives of this one.
@@ -90,8 +86,11 @@ Result<std::unique_ptr<ContainerRuntime>> make_sandbox_runtime(const SandboxOpti
   launcher.mount_point = lock.folder() + "/root";
   launcher.code = options.code;
   launcher.python = options.python;
-  add_bind(launcher.binds, options.python);
-  add_bind(launcher.binds, options.node);
+  const std::vector<std::string> hidden = hidden_folders(options, lock);
+  for (const std::string& program : {options.python, options.node}) {
+    const Result<std::vector<std::string>> folders = interpreter_folders(program, hidden);
+    if (folders) launcher.binds.insert(launcher.binds.end(), folders->begin(), folders->end());
+  }
   launcher.first_uid = uids->first();
   launcher.uid_count = uids->count();
   launcher.rootless = !privileged;
@@ -106,8 +105,8 @@ Result<std::unique_ptr<ContainerRuntime>> make_sandbox_runtime(const SandboxOpti
 
   auto machine = std::make_shared<Machine>(std::move(launcher), CgroupTree::open(lock.id()), std::move(*uids),
                                            lock.folder());
-  auto runtime = std::make_unique<SandboxRuntime>(options, machine,
-                                                  SandboxRuntime::Parts{archive, code, observer, clock});
+  auto runtime = std::make_unique<SandboxRuntime>(
+      options, machine, SandboxRuntime::Parts{archive, code, observer, clock}, hidden);
   if (Result<void> opened = runtime->open(later(clock.now(), options.start_timeout)); !opened) {
     return Unexpected(opened.error());
   }

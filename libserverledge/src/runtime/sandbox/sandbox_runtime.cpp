@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "runtime/sandbox/interpreter.hpp"
 #include "runtime/sandbox/sandbox_container.hpp"
 #include "serverledge/core/json.hpp"
 #include "serverledge/runtime/code_archive.hpp"
@@ -22,8 +23,9 @@ constexpr std::int64_t kPythonStockMb = 8;
 
 }  // namespace
 
-SandboxRuntime::SandboxRuntime(SandboxOptions options, std::shared_ptr<Machine> machine, Parts parts)
-    : options_(std::move(options)), machine_(std::move(machine)), parts_(parts) {}
+SandboxRuntime::SandboxRuntime(SandboxOptions options, std::shared_ptr<Machine> machine, Parts parts,
+                               std::vector<std::string> hidden)
+    : options_(std::move(options)), machine_(std::move(machine)), parts_(parts), hidden_(std::move(hidden)) {}
 
 SandboxRuntime::~SandboxRuntime() { shutdown(); }
 
@@ -60,9 +62,12 @@ Result<void> SandboxRuntime::open(TimePoint deadline) {
 }
 
 Result<void> SandboxRuntime::serve(Language language, TimePoint deadline) {
+  const char* key = language.operation == SL_PYTHON ? "sandbox.python" : "sandbox.node";
   if (::access(language.program.c_str(), X_OK) != 0) {
-    const char* key = language.operation == SL_PYTHON ? "sandbox.python" : "sandbox.node";
     return Unexpected(ErrorCode::kUnavailable, fmt::format("{}: {} is not there", key, language.program));
+  }
+  if (const auto folders = interpreter_folders(language.program, hidden_); !folders) {
+    return Unexpected(folders.error().code, fmt::format("{}: {}", key, folders.error().message));
   }
   if (language.operation == SL_PYTHON) {
     if (Result<void> zygote = machine_->launcher.start_zygote(deadline); !zygote) return zygote;

@@ -27,7 +27,9 @@ class SandboxRuntime final : public ContainerRuntime {
     Observer& observer;
     Clock& clock;
   };
-  SandboxRuntime(SandboxOptions options, std::shared_ptr<Machine> machine, Parts parts);
+  /// `hidden` are folders that sandboxes must not see.
+  SandboxRuntime(SandboxOptions options, std::shared_ptr<Machine> machine, Parts parts,
+                 std::vector<std::string> hidden);
   ~SandboxRuntime() override;
 
   /// Starts what serves each language and tries it. kUnsupported, kUnavailable.
@@ -76,6 +78,7 @@ class SandboxRuntime final : public ContainerRuntime {
   const SandboxOptions options_;
   const std::shared_ptr<Machine> machine_;
   const Parts parts_;
+  const std::vector<std::string> hidden_;
   std::vector<Language> languages_;
   std::vector<Served> served_;
   std::vector<std::string> notices_;
