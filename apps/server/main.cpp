@@ -6,6 +6,7 @@
 
 #include "serve.hpp"
 #include "serverledge/assembly/configuration_file.hpp"
+#include "serverledge/assembly/open_node.hpp"
 
 namespace serverledge {
 namespace {
@@ -59,6 +60,10 @@ int run(int argc, char** argv) {
   }
   if (print) print_configuration(*configuration);
   if (check) {
+    if (const Result<void> checked = check_configuration(*configuration); !checked) {
+      fmt::print(stderr, "serverledge: {}\n", checked.error().message);
+      return kWrongUsage;
+    }
     for (const std::string& warning : configuration->warnings())
       fmt::print(stderr, "serverledge: {}\n", warning);
     fmt::print("the configuration is fine\n");

@@ -323,9 +323,16 @@ int OpenedNode::port() const { return parts_->port; }
 Node& OpenedNode::node() { return *parts_->node; }
 const std::vector<std::string>& OpenedNode::notices() const { return parts_->notices; }
 
+Result<void> check_configuration(const Configuration& configuration) {
+  if (Result<void> supported = check_supported(configuration); !supported) return supported;
+  SeededRandom chance{0};
+  if (auto policy = make_policy(configuration, chance); !policy) return Unexpected(policy.error());
+  return {};
+}
+
 Result<std::unique_ptr<OpenedNode>> open_node(const Configuration& configuration, Overrides overrides) {
-  if (Result<void> supported = check_supported(configuration); !supported) {
-    return Unexpected(std::move(supported).error());
+  if (Result<void> checked = check_configuration(configuration); !checked) {
+    return Unexpected(std::move(checked).error());
   }
   auto parts = std::make_unique<OpenedNode::Parts>();
   if (Result<void> built = NodeBuilder(configuration, overrides, *parts).build(); !built) {

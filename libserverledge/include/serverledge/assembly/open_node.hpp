@@ -61,4 +61,8 @@ class OpenedNode final {
 /// nothing is left behind then.
 Result<std::unique_ptr<OpenedNode>> open_node(const Configuration& configuration, Overrides overrides = {});
 
+/// Whether the settings fit together and name things that exist, as far as can be told without touching the
+/// machine. kInvalid naming the key. `open_node` begins with it.
+Result<void> check_configuration(const Configuration& configuration);
+
 }  // namespace serverledge
