@@ -105,12 +105,12 @@ sys.exit(f"quickstart: port {port}: {reason}")
 END
 }
 
-# Waits until the node says that it is ready; fails when it has ended or takes longer than 30 s.
+# Waits until the node says that it is ready; fails when it has ended or takes longer than two minutes.
 wait_until_ready() {
   python3 - "$port" "$node" <<'END'
 import os, sys, time, urllib.error, urllib.request
 port, node = sys.argv[1], int(sys.argv[2])
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 120
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 while time.monotonic() < deadline:
     try:
@@ -121,7 +121,7 @@ while time.monotonic() < deadline:
         sys.exit("quickstart: the node has ended")
     except (urllib.error.URLError, OSError):
         time.sleep(0.05)
-sys.exit("quickstart: the node was not ready within 30 seconds")
+sys.exit("quickstart: the node was not ready within two minutes")
 END
 }
 

@@ -39,13 +39,26 @@ std::optional<std::string> own_cgroup() {
   return std::nullopt;
 }
 
-/// systemd marks the groups that it hands over with Delegate=yes.
+/// Whether this process alone is in the group, so that nothing stands in the way of handing controllers on.
+bool is_alone_in(const std::string& group) {
+  std::ifstream members(group + "/cgroup.procs");
+  pid_t first = 0;
+  pid_t second = 0;
+  return members >> first && first == ::getpid() && !(members >> second);
+}
+
+/// systemd marks the groups that it hands over with Delegate=yes, but a user's own one cannot everywhere:
+/// there what an ordinary user may write to is taken for it.
 bool is_delegated(const std::string& group) {
   std::array<char, 8> value{};
   for (const char* mark : {"user.delegate", "trusted.delegate"}) {
     if (::getxattr(group.c_str(), mark, value.data(), value.size()) == 1 && value[0] == '1') return true;
   }
-  return false;
+  if (::geteuid() == 0) return false;
+  for (const char* file : {"", "/cgroup.procs", "/cgroup.subtree_control"}) {
+    if (::access((group + file).c_str(), W_OK) != 0) return false;
+  }
+  return is_alone_in(group);
 }
 
 std::optional<std::string> enter_leaf() {

@@ -12,11 +12,11 @@ newcomer would, as root and as an ordinary user, each from a plain shell and as 
 
   - examples/quickstart.sh with the node as built; nothing may stay behind (processes, cgroups, mounts, files)
   - the limits: memory, processes, time
-  - the tests of the sandbox, with their hostile functions
+  - the tests of the sandbox, with their hostile functions, and of control groups
 
   --shell      a root shell in it instead ("newcomer" is the ordinary user; end it with `poweroff`, or Ctrl-A X)
   --only I     only as I: root, root-service, user or user-service
-  --timeout S  give up after S seconds (default: 900)
+  --timeout S  give up after S seconds (default: 3600; on an idle machine it takes some ten minutes)
   --fresh      make the Debian root anew; it is kept otherwise, until what it is made from changes
   --help       this text
 
@@ -26,7 +26,7 @@ END
 
 shell=false
 only=
-timeout=900
+timeout=3600
 fresh=false
 while [ $# -gt 0 ]; do
   case $1 in
@@ -65,7 +65,8 @@ make_root() {
   as_root rm -rf "$vm"
   mkdir -p "$vm"
   say "making a Debian root (once; a minute or two)"
-  as_root debootstrap --variant=minbase --include="$packages" bookworm "$vm/root" "$mirror" >"$vm/debootstrap.log" 2>&1 ||
+  # Nothing here has to survive a loss of power; waiting for disks is most of the time.
+  as_root env DPKG_FORCE=unsafe-io debootstrap --variant=minbase --include="$packages" bookworm "$vm/root" "$mirror" >"$vm/debootstrap.log" 2>&1 ||
     { tail -n 15 "$vm/debootstrap.log" >&2; fail "debootstrap failed; is $mirror within reach?"; }
 
   say "fetching Debian's kernel"

@@ -25,6 +25,23 @@ import urllib.request
 checkout = pathlib.Path(__file__).resolve().parents[3]
 binaries = checkout / "build/release/bin"
 identity = sys.argv[1]
+is_service = identity.endswith("-service")
+manager = ["--user"] if identity.startswith("user") else []
+# A processor in software, beside whatever else the host does, is slow.
+patience = 240
+os.environ["SERVERLEDGE_CONTAINER_START_TIMEOUT"] = str(patience)
+
+
+def own_cgroup():
+    return pathlib.Path("/sys/fs/cgroup" + pathlib.Path("/proc/self/cgroup").read_text().strip().split("::")[1])
+
+
+def enter_leaf():
+    """What apps/serverledge does in a subtree that systemd has handed over, for the tests that are started from here:
+    no process may be in a group that hands controllers on."""
+    leaf = own_cgroup() / "node"
+    leaf.mkdir()
+    (leaf / "cgroup.procs").write_text(str(os.getpid()))
 
 # ---------------------------------------------------------------------------------------------- what may not stay behind
 
@@ -45,7 +62,7 @@ def processes():
 
 def cgroups():
     """Every cgroup in which something of ours could live: those below this one, and those of a node that is root."""
-    own = pathlib.Path("/sys/fs/cgroup" + pathlib.Path("/proc/self/cgroup").read_text().strip().split("::")[1])
+    own = own_cgroup().parent if is_service else own_cgroup()
     found = {str(path): "" for path in own.glob("**/") if path != own}
     found.update({str(path): "" for path in pathlib.Path("/sys/fs/cgroup/serverledge").glob("*/")})
     return found
@@ -70,7 +87,7 @@ def snapshot():
 def nothing_left_behind():
     before = snapshot()
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while left := {key: value for key, value in snapshot().items() if key not in before}:
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.2)
@@ -88,13 +105,21 @@ class Node:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.configuration = self.folder / "serverledge.yaml"
-        self.configuration.write_text(f"api.listen: 127.0.0.1\napi.port: {self.port}\nstore.path: {self.folder}/store\n")
+        settings = {"api.listen": "127.0.0.1", "api.port": self.port, "store.path": f"{self.folder}/store",
+                    "container.start.timeout": patience, "sandbox.stock.python": 1, "sandbox.node": '""'}
+        self.configuration.write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
         self.start()
 
     def start(self):
+        command = [binaries / "serverledge", self.configuration]
+        if is_service:
+            # As its users run it: a unit of its own with a subtree of its own.
+            self.unit = f"serverledge-{os.getpid()}-{time.monotonic_ns()}.service"
+            command = ["systemd-run", *manager, "--quiet", "--wait", "--pipe", "--collect", "--unit", self.unit,
+                       "-p", "Delegate=yes", *command]
         with open(self.folder / "node.log", "ab") as log:
-            self.process = subprocess.Popen([binaries / "serverledge", self.configuration], stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + patience
         while True:
             with contextlib.suppress(OSError):
                 if self.request("GET", "/readyz")[0] == 200:
@@ -110,7 +135,7 @@ class Node:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=patience) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -131,12 +156,16 @@ class Node:
         return status, json.loads(answer) if answer.startswith(b"{") else answer.decode()
 
     def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(30)
+        if is_service:
+            kill = ["systemctl", *manager, "kill", "--kill-whom=main", f"--signal={how.name}", self.unit]
+            subprocess.run(kill, check=True, timeout=60)
+        else:
+            self.process.send_signal(how)
+        self.process.wait(patience)
 
-    def memory_limits(self):
-        """How this node says that it limits memory."""
-        return "rlimit" if "rlimit" in self.log() else "cgroup"
+    def is_limited_by_cgroups(self):
+        """Whether this node says so, by saying nothing else."""
+        return "control groups" not in self.log()
 
 
 @contextlib.contextmanager
@@ -165,8 +194,32 @@ def answers(running):
 
 def quickstart_answers_and_leaves_nothing():
     with nothing_left_behind():
-        done = subprocess.run([checkout / "examples/quickstart.sh", "--no-build"], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([checkout / "examples/quickstart.sh", "--no-build"], capture_output=True, text=True, timeout=2 * patience)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def workers():
+    """The control groups of the processes that run functions."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "comm").read_text().strip() == "worker":
+                found.append((folder / "cgroup").read_text().strip())
+    return found
+
+
+def sandboxes_are_limited_by_the_control_groups_that_this_identity_has():
+    with nothing_left_behind(), node() as running:
+        running.create("hello", HELLO)
+        answers(running)
+        groups = workers()
+        assert groups, "no process runs a function"
+        if identity == "user":
+            assert not running.is_limited_by_cgroups(), "the node should say that it has no right to control groups"
+            return
+        assert running.is_limited_by_cgroups(), "the node should limit by control groups"
+        place = f"/{running.unit}/serverledge/" if is_service else "0::/serverledge/"
+        assert all(place in group for group in groups), f"not all below {place}: {groups}"
 
 
 def a_function_over_its_memory_ends_with_kind_memory():
@@ -205,9 +258,14 @@ def a_killed_node_leaves_nothing_once_another_has_run():
         answers(running)
 
 
-executables = ["runtime_test", "sandbox_conformance_test"]
+executables = [
+    ("runtime_test", [] if identity == "root" else ["[cgroup]"]),
+    ("sandbox_conformance_test", []),
+    ("sandbox_test", []),  # isolation and what is left behind
+]
 checks = [
     quickstart_answers_and_leaves_nothing,
+    sandboxes_are_limited_by_the_control_groups_that_this_identity_has,
     a_function_over_its_memory_ends_with_kind_memory,
     a_fork_bomb_is_contained,
     an_endless_loop_ends_with_kind_timeout,
@@ -222,18 +280,18 @@ def say(verdict, name, began, details=""):
     sys.stdout.flush()
 
 
-def run_test_cases(executable):
+def run_test_cases(executable, selection):
     """Every test case of a Catch2 executable in a process of its own, as ctest does; exit code 4 is a skip."""
     program = binaries / executable
-    listed = subprocess.run([program, "--list-test-names-only"], capture_output=True, text=True).stdout
+    listed = subprocess.run([program, "--list-test-names-only", *selection], capture_output=True, text=True).stdout
 
     def run(name):
         began = time.monotonic()
         pattern = name.replace("\\", "\\\\").replace(",", "\\,").replace("[", "\\[")
         try:
-            done = subprocess.run([program, pattern], capture_output=True, text=True, timeout=300, errors="replace")
+            done = subprocess.run([program, pattern], capture_output=True, text=True, timeout=600, errors="replace")
         except subprocess.TimeoutExpired:
-            return say("FAIL", f"{executable}: {name}", began, "it takes longer than 300 s")
+            return say("FAIL", f"{executable}: {name}", began, "it takes longer than 600 s")
         output = (done.stdout + done.stderr)[-4000:]
         if done.returncode == 4:
             return say("SKIP", f"{executable}: {name}: {output.strip().splitlines()[-1]}", began)
@@ -244,6 +302,8 @@ def run_test_cases(executable):
 
 
 def main():
+    if is_service:
+        enter_leaf()
     for check in checks:
         name, began = check.__name__.replace("_", " "), time.monotonic()
         try:
@@ -252,8 +312,8 @@ def main():
             say("FAIL", name, began, f"{type(error).__name__}: {error}")
         else:
             say("PASS", name, began)
-    for executable in executables:
-        run_test_cases(executable)
+    for executable, selection in executables:
+        run_test_cases(executable, selection)
 
 
 if __name__ == "__main__":

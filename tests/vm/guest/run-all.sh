@@ -7,6 +7,9 @@ run=(systemd-run --quiet --wait --pipe --collect --same-dir)
 home=(-E HOME=/home/newcomer -E XDG_RUNTIME_DIR=/run/user/1000)
 bus=DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus
 
+# The user's own systemd, which lingers: up once this returns, and with it /run/user/1000 and its bus.
+systemctl start user@1000.service
+
 for identity in root root-service user user-service; do
   [ "$wanted" = all ] || [ "$wanted" = "$identity" ] || continue
   checks=(python3 tests/vm/guest/checks.py "$identity")
