@@ -3,20 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "integration/command_line.hpp"
 #include "serverledge/core/json.hpp"
-#include "support/command_run.hpp"
-#include "support/node_process.hpp"
 
 namespace serverledge::test {
 namespace {
-
-const std::string kExamples = SERVERLEDGE_EXAMPLES;
-
-CommandRun cli(const NodeProcess& node, std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), SERVERLEDGE_CLI);
-  return run_command(arguments,
-                     {"SERVERLEDGE_HOST=127.0.0.1", "SERVERLEDGE_PORT=" + std::to_string(node.port())});
-}
 
 // Registers <name>.py as <name>, and <name>.js as <name>-js.
 void register_both(const NodeProcess& node, const std::string& name) {
