@@ -82,7 +82,7 @@ class HttpClient::Pool {
   Pool(Options options, Clock& clock) : options_(options), clock_(clock) {}
 
   Result<HttpResponse> request(const HttpTarget& target, const HttpRequest& request, Duration connect_timeout,
-                               TimePoint deadline);
+                               TimePoint deadline, const HttpBodySink& sink);
   void close_idle(const HttpTarget* target) {
     std::map<HttpTarget, std::vector<Idle>> closed;
     const std::lock_guard lock(mutex_);
@@ -106,6 +106,7 @@ class HttpClient::Pool {
     bool to_head;
     TimePoint deadline;
     int cancel;
+    const HttpBodySink& sink;
     std::size_t sent = 0;  // of head and body
     bool answer_begun = false;
     bool keep_alive = false;
@@ -171,7 +172,8 @@ Result<FileDescriptor> HttpClient::Pool::connect(const HttpTarget& target, Durat
 }
 
 Result<HttpResponse> HttpClient::Pool::request(const HttpTarget& target, const HttpRequest& request,
-                                               Duration connect_timeout, TimePoint deadline) {
+                                               Duration connect_timeout, TimePoint deadline,
+                                               const HttpBodySink& sink) {
   if (auto defect = defect_of(request)) return Unexpected(std::move(*defect));
   const std::string head = head_of(target, request);
   const Cancel cancel(request.peer_gone);
@@ -182,7 +184,7 @@ Result<HttpResponse> HttpClient::Pool::request(const HttpTarget& target, const H
       if (!connected) return Unexpected(std::move(connected).error());
       fd = std::move(*connected);
     }
-    Exchange exchange{fd.get(), head, request.body, request.method == "HEAD", deadline, cancel.fd()};
+    Exchange exchange{fd.get(), head, request.body, request.method == "HEAD", deadline, cancel.fd(), sink};
     auto response = this->exchange(exchange);
     if (response && exchange.keep_alive) give_back(target, std::move(fd));
     if (response) return response;
@@ -244,6 +246,11 @@ Result<HttpResponse> HttpClient::Pool::receive(Exchange& exchange) {
     if (got < 0) return Unexpected(broken(exchange, errno));
     state = got == 0 ? reader.ended() : reader.filled(static_cast<std::size_t>(got));
     exchange.answer_begun = reader.has_begun();
+    std::string& body = reader.response().body;
+    if (exchange.sink && !body.empty() && reader.response().status / 100 == 2) {
+      exchange.sink(body);
+      body.clear();
+    }
   }
   if (state == ResponseReader::State::kFailed) return Unexpected(reader.error());
   exchange.keep_alive = reader.keep_alive() && exchange.all_sent();
@@ -274,8 +281,9 @@ HttpClient::HttpClient(Options options, Clock& clock) : pool_(std::make_unique<P
 HttpClient::~HttpClient() = default;
 
 Result<HttpResponse> HttpClient::request(const HttpTarget& target, const HttpRequest& request,
-                                         Duration connect_timeout, TimePoint deadline) {
-  return pool_->request(target, request, connect_timeout, deadline);
+                                         Duration connect_timeout, TimePoint deadline,
+                                         const HttpBodySink& sink) {
+  return pool_->request(target, request, connect_timeout, deadline, sink);
 }
 
 void HttpClient::close_idle(const HttpTarget& target) { pool_->close_idle(&target); }

@@ -31,6 +31,12 @@ Duration sweep_interval(const HttpServerOptions& options) {
   return std::clamp<Duration>(shortest / 4, std::chrono::milliseconds(10), std::chrono::seconds(1));
 }
 
+/// The address in "192.0.2.7:51312" or "[::1]:51312".
+std::string_view host_of(std::string_view from) {
+  if (from.starts_with('[')) return from.substr(1, from.find(']') - 1);
+  return from.substr(0, from.rfind(':'));
+}
+
 bool out_of_descriptors(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
@@ -97,6 +103,7 @@ void HttpCrew::accept_all() {
 }
 
 void HttpCrew::welcome(FileDescriptor fd, std::string from) {
+  if (options_.refused && options_.refused->contains(host_of(from))) return;
   const bool turned_away = table_.size() >= options_.max_connections && !displace_idle();
   Connection* connection =
       table_.add(std::move(fd), std::move(from), later(clock_.now(), options_.idle_timeout));

@@ -24,6 +24,12 @@ std::optional<int> status_of(std::string_view line) {
   return status;
 }
 
+// Whether these may be the first bytes of an answer: a peer that says something else is not waited for.
+bool begins_as_answer(std::string_view bytes) {
+  constexpr std::string_view kBegin = "HTTP/1.";
+  return bytes.substr(0, kBegin.size()) == kBegin.substr(0, bytes.size());
+}
+
 }  // namespace
 
 std::span<char> ResponseReader::space() {
@@ -58,6 +64,9 @@ ResponseReader::State ResponseReader::fail(ErrorCode code, std::string message) 
 ResponseReader::State ResponseReader::read_head() {
   State state = State::kNeedsMore;
   while (state == State::kNeedsMore && !in_body_) {  // interim answers may come before
+    if (!begins_as_answer(waiting())) {
+      return fail(ErrorCode::kUnknownOutcome, "malformed answer: no status line of HTTP/1");
+    }
     switch (scanner_.scan(waiting().substr(0, kHeadMax))) {
       case HeadScanner::Found::kMalformed:
         return fail(ErrorCode::kUnknownOutcome, fmt::format("malformed answer: {}", scanner_.defect()));

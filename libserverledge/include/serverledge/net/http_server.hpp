@@ -11,6 +11,7 @@
 
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/result.hpp"
+#include "serverledge/net/address_ranges.hpp"
 #include "serverledge/net/http_message.hpp"
 
 namespace serverledge {
@@ -21,6 +22,9 @@ struct HttpServerOptions {
       "127.0.0.1";        ///< an address or name of this host; "0.0.0.0" and "::" are all interfaces
   int port = 0;           ///< 0: any free one
   std::string unix_path;  ///< set: a Unix socket at this path instead; a stale one is replaced
+
+  /// Peers whose address lies in one of these are not served: their connections are closed unread.
+  std::shared_ptr<const AddressRanges> refused = {};
 
   /// Handlers run on min_threads workers; more, up to max_threads, are started only while most of them are
   /// blocked in handlers and work has been waiting: for short calls few threads beat many.
