@@ -1,0 +1,53 @@
+#include "runtime/docker/engine_address.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <string>
+
+namespace serverledge {
+namespace {
+
+constexpr int kDefaultPort = 2375;
+
+bool skip(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+Result<HttpTarget> tcp_address(std::string_view rest, std::string_view whole) {
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  std::string_view host = rest;
+  int port = kDefaultPort;
+  const std::size_t bracket = rest.rfind(']');
+  const std::size_t colon = rest.rfind(':');
+  bool good = true;
+  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
+    host = rest.substr(0, colon);
+    const std::string_view digits = rest.substr(colon + 1);
+    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    good = failed == std::errc() && end == digits.data() + digits.size() && port > 0 && port <= 65535;
+  }
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  good = good && !host.empty() && host.find('/') == std::string_view::npos;
+  if (good) return HttpTarget::tcp(std::string(host), port);
+  return Unexpected(ErrorCode::kInvalid, fmt::format("\"{:.200}\" has no host and port", whole));
+}
+
+}  // namespace
+
+Result<HttpTarget> engine_address(std::string_view text) {
+  std::string_view rest = text;
+  if (skip(rest, "unix://")) {
+    if (rest.starts_with('/')) return HttpTarget::unix_socket(std::string(rest));
+    return Unexpected(ErrorCode::kInvalid, fmt::format("\"{:.200}\" has no absolute path", text));
+  }
+  if (skip(rest, "tcp://") || skip(rest, "http://")) return tcp_address(rest, text);
+  return Unexpected(ErrorCode::kInvalid,
+                    fmt::format("\"{:.200}\" is no address of an engine: expected unix:///path or "
+                                "tcp://host:port (neither TLS nor SSH is spoken)",
+                                text));
+}
+
+}  // namespace serverledge

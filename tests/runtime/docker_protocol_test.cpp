@@ -1,0 +1,173 @@
+// What the Docker runtime says and reads, without an engine.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "runtime/archive_reader.hpp"
+#include "runtime/docker/engine_address.hpp"
+#include "runtime/docker/executor_protocol.hpp"
+#include "runtime/docker/folder_tar.hpp"
+#include "runtime/docker/image_store.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace serverledge::test {
+namespace {
+
+constexpr ExecutorLimits kLimits{1000, 100};
+
+Function of_runtime(const std::string& runtime) {
+  Function function;
+  function.name = "f";
+  function.runtime = runtime;
+  function.memory_mb = 128;
+  function.handler = "hello.handler";
+  return function;
+}
+
+Reply read(const std::string& body, int status = 200, const std::string& runtime = "python314") {
+  HttpResponse response;
+  response.status = status;
+  response.body = body;
+  return executor_reply(response, ExecutorTask(of_runtime(runtime)), kLimits);
+}
+
+TEST_CASE("an engine's address is a socket or a host and port", "[docker]") {
+  CHECK(engine_address("unix:///var/run/docker.sock")->unix_path == "/var/run/docker.sock");
+  CHECK(engine_address("tcp://192.0.2.1:2375")->name() == "192.0.2.1:2375");
+  CHECK(engine_address("tcp://[::1]:1")->name() == "[::1]:1");
+  CHECK(engine_address("http://engine/")->name() == "engine:2375");
+  for (const char* text : {"", "/var/run/docker.sock", "unix://relative", "tcp://", "tcp://host:0",
+                           "tcp://host:x", "ssh://host", "https://host:2376", "tcp://host:99999"}) {
+    CHECK_FALSE(engine_address(text));
+  }
+}
+
+TEST_CASE("a call has all five keys of the contract, whatever the runtime", "[docker]") {
+  Call call;
+  call.id = "f-1";
+  call.params = R"({"a":2})";
+  call.return_output = true;
+  const auto text = [&](const char* runtime) {
+    return executor_call(ExecutorTask(of_runtime(runtime)), call, TimePoint{});
+  };
+  CHECK(
+      text("python314")
+          .starts_with(
+              R"({"Command":["python","/entrypoint.py"],"Params":{"a":2},"Handler":"hello.handler","HandlerDir":"/app","ReturnOutput":true)"));
+  CHECK(text("nodejs17ng").starts_with(R"({"Command":[],"Params":{"a":2},"Handler":"hello.handler")"));
+  CHECK(text("go125").starts_with(R"({"Command":["/entrypoint.sh"],)"));
+  CHECK(text("custom").starts_with(
+      R"({"Command":null,"Params":{"a":2},"Handler":"","HandlerDir":"","ReturnOutput":true)"));
+  CHECK(JsonDocument::parse(text("custom")));
+}
+
+TEST_CASE("answers of the images that there are are understood", "[docker]") {
+  const Reply good = read(R"({"Output": "out\n", "Result": "\"Hello\"", "Success": true})");
+  CHECK_FALSE(good.failure);
+  CHECK(good.result == "\"Hello\"");
+  CHECK(good.output == "out\n");
+  CHECK(read(R"({"Success":true,"Output":""})").result == "null");
+  const Reply raised = read(R"({"Success": false})");
+  REQUIRE(raised.failure);
+  CHECK(raised.failure->kind == FailureKind::kRaised);
+  CHECK_FALSE(raised.doomed);
+  const Reply thrown = read(R"({"Success":false,"Output":"Output capture not supported"})", 500);
+  REQUIRE(thrown.failure);
+  CHECK(thrown.failure->kind == FailureKind::kRaised);
+  CHECK_FALSE(thrown.doomed);
+  const Reply told = read(
+      R"({"Success":false,"Output":"","Error":{"Kind":"raised","Message":"KeyError: 'x'","Traceback":"File"}})");
+  REQUIRE(told.failure);
+  CHECK(told.failure->message == "KeyError: 'x'");
+  CHECK(told.failure->traceback == "File");
+  CHECK(read(R"({"Success":true,"Result":"no JSON at all"})", 200, "custom").result == "no JSON at all");
+}
+
+TEST_CASE("what is no answer fails the call and dooms the container", "[docker]") {
+  for (const char* body :
+       {"", "nonsense", "[]", "{}", R"({"Success":1})", R"({"Success":true,"Result":"{nonsense"})",
+        "{\"Success\":tru", R"({"Success":false,"Error":{"Kind":"protocol"}})"}) {
+    const Reply reply = read(body);
+    CAPTURE(body);
+    REQUIRE(reply.failure);
+    CHECK(reply.failure->kind == FailureKind::kProtocol);
+    CHECK(reply.doomed);
+  }
+}
+
+TEST_CASE("results over the limit fail, output over it is cut, at no half a character", "[docker]") {
+  const Reply large = read(R"({"Success":true,"Result":")" + std::string(1001, '1') + "\"}");
+  REQUIRE(large.failure);
+  CHECK(large.failure->kind == FailureKind::kOutput);
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "\xc3\xa9";
+  const Reply loud = read(R"({"Success":true,"Result":"1","Output":")" + text + "\"}");
+  CHECK_FALSE(loud.failure);
+  CHECK(loud.output.find("[output cut at 100 bytes]") != std::string::npos);
+  CHECK(loud.output.size() < 300);
+  CHECK(is_utf8(loud.output));
+}
+
+TEST_CASE("names of images are told from what they must not be", "[docker]") {
+  for (const char* good :
+       {"alpine", "alpine:3.20", "127.0.0.1:5000/a/b-c_d:1.0", "a/b@sha256:0123456789abcdef"})
+    CHECK(is_image_reference(good));
+  for (const char* bad : {"", "../containers/json", "/x", "a b", "a?b", "a//b", "a/../b", "a%2f", ".x"})
+    CHECK_FALSE(is_image_reference(bad));
+  CHECK(whole_reference("alpine") == "alpine:latest");
+  CHECK(whole_reference("host:5000/alpine") == "host:5000/alpine:latest");
+  CHECK(whole_reference("alpine:1") == "alpine:1");
+  CHECK(whole_reference("alpine@sha256:00") == "alpine@sha256:00");
+}
+
+TEST_CASE("a pull tells how far it is, and how it failed, in whatever pieces it comes", "[docker]") {
+  const std::string stream =
+      "{\"status\":\"Pulling from library/x\",\"id\":\"1\"}\n"
+      "{\"status\":\"Pulling fs layer\",\"id\":\"a\"}\r\n{\"status\":\"Pulling fs layer\",\"id\":\"b\"}\n"
+      "{\"status\":\"Already exists\",\"id\":\"c\"}\nnonsense\n"
+      "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":1048576,\"total\":4194304},\"id\":\"a\"}\n"
+      "{\"error\":\"unauthorized\",\"errorDetail\":{\"message\":\"unauthorized\"}}\n";
+  PullProgress whole;
+  whole.take(stream);
+  CHECK(whole.text() == "1 of 3 layers, 1.0 of 4.0 MB");
+  CHECK(whole.error() == "unauthorized");
+  PullProgress pieces;
+  for (const char c : stream) pieces.take(std::string(1, c));
+  CHECK(pieces.text() == whole.text());
+  CHECK(pieces.error() == whole.error());
+  PullProgress endless;
+  for (int i = 0; i < 100; ++i) endless.take(std::string(100'000, 'x'));
+  endless.take("\n");
+  CHECK(endless.error().empty());
+}
+
+TEST_CASE("a folder of code becomes a tar of the same, links and modes kept", "[docker]") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "lib");
+  std::ofstream(folder.path() / "main.py") << "code";
+  std::ofstream(folder.path() / "lib" / "f\xc3\xa4.sh") << std::string(100'000, 'x');
+  std::filesystem::permissions(folder.path() / "lib" / "f\xc3\xa4.sh", std::filesystem::perms::all);
+  std::filesystem::create_symlink("main.py", folder.path() / "link");
+  const Result<std::string> tar = tar_of_folder(folder.path().string(), {65534, 65534});
+  REQUIRE(tar);
+  ArchiveReader reader(*tar);
+  int files = 0;
+  while (true) {
+    const auto entry = reader.next();
+    REQUIRE(entry);
+    if (!*entry) break;
+    const ArchiveEntry& found = **entry;
+    if (found.kind == ArchiveEntry::Kind::kSymlink) CHECK(found.target == "main.py");
+    if (found.kind != ArchiveEntry::Kind::kFile) continue;
+    ++files;
+    const bool script = found.path == "lib/f\xc3\xa4.sh";
+    CHECK((script || found.path == "main.py"));
+    CHECK(found.executable == script);
+    CHECK(found.size == (script ? 100'000U : 4U));
+  }
+  CHECK(files == 2);
+}
+
+}  // namespace
+}  // namespace serverledge::test
