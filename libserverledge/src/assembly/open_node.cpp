@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "assembly/container_runtimes.hpp"
 #include "assembly/node_settings.hpp"
 #include "assembly/observers.hpp"
 #include "serverledge/api/http_api.hpp"
@@ -21,7 +22,6 @@
 #include "serverledge/runtime/code_archive.hpp"
 #include "serverledge/runtime/code_download.hpp"
 #include "serverledge/runtime/node_lock.hpp"
-#include "serverledge/runtime/sandbox_runtime.hpp"
 
 namespace serverledge {
 
@@ -35,6 +35,7 @@ struct OpenedNode::Parts {
   std::unique_ptr<FunctionRegistry> registry;
   std::unique_ptr<StoredResults> results;
   std::unique_ptr<CodeArchive> archive;
+  std::shared_ptr<AddressRanges> container_networks = std::make_shared<AddressRanges>();
   std::unique_ptr<ContainerRuntime> runtime;
   SeededRandom chance{entropy()};
   std::unique_ptr<Node> node;
@@ -69,10 +70,6 @@ Result<void> check_supported(const Configuration& configuration) {
     return Unexpected(ErrorCode::kInvalid,
                       "etcd.address: clusters are not supported yet; leave it out to use the embedded store");
   }
-  if (configuration.text("container.runtime") == "docker") {
-    return Unexpected(ErrorCode::kInvalid,
-                      "container.runtime: docker is not supported yet; use sandbox or auto");
-  }
   return {};
 }
 
@@ -81,25 +78,6 @@ Result<std::unique_ptr<OffloadingPolicy>> make_policy(const Configuration& confi
   if (auto policy = make_offloading_policy(name, {.random = &chance})) return policy;
   return Unexpected(ErrorCode::kInvalid, fmt::format("scheduler.policy: there is no policy {}; there are {}",
                                                      name, fmt::join(offloading_policy_names(), ", ")));
-}
-
-SandboxOptions sandbox_options(const Configuration& configuration, const std::string& code) {
-  SandboxOptions options;
-  options.libexec = configuration.text("sandbox.libexec");
-  options.code = code;
-  options.python = configuration.text("sandbox.python");
-  options.node = configuration.text("sandbox.node");
-  options.host_network = configuration.text("sandbox.network") == "host";
-  options.unsafe = configuration.boolean("sandbox.unsafe");
-  options.tmp_bytes = configuration.bytes("sandbox.tmp.size");
-  options.processes = configuration.integer("sandbox.pids.max");
-  options.output_bytes = configuration.bytes("container.output.max");
-  options.result_bytes = configuration.bytes("container.result.max");
-  options.python_stock = static_cast<int>(configuration.integer("sandbox.stock.python"));
-  options.nodejs_stock = static_cast<int>(configuration.integer("sandbox.stock.nodejs"));
-  options.stock_memory_mb = configuration.integer("sandbox.stock.memory");
-  options.start_timeout = configuration.duration("container.start.timeout");
-  return options;
 }
 
 /// Where unpacked code is kept: beside the store, or with the node's own things if nothing is to last.
@@ -204,8 +182,8 @@ class NodeBuilder {
       return {};
     }
     Result<std::unique_ptr<ContainerRuntime>> runtime =
-        make_sandbox_runtime(sandbox_options(configuration_, folder), *parts_.lock, *parts_.archive,
-                             *parts_.registry, *parts_.observer, *parts_.clock);
+        make_container_runtime(configuration_, {folder, *parts_.lock, *parts_.archive, *parts_.registry,
+                                                *parts_.observer, *parts_.clock, *parts_.container_networks});
     if (!runtime) return Unexpected(std::move(runtime).error());
     parts_.runtime = std::move(*runtime);
     return {};
@@ -234,6 +212,7 @@ class NodeBuilder {
   void open_door() {
     HttpServerOptions options = server_options(configuration_);
     parts_.listening = options.address;
+    options.refused = parts_.container_networks;
     options.log = [observer = parts_.observer](std::string_view event, std::string_view detail) {
       observer->log(LogLevel::kWarning, event, {{"detail", detail}});
     };

@@ -35,6 +35,35 @@ constexpr ConfigurationKey kKeys[] = {
      "Schemes allowed where a function's code is given as a URL; empty allows no URL."},
     {"code.url.timeout", kSeconds, "30", "How long fetching a function's code from a URL may take.", 0.001},
     {"container.code.unpacked.max", kMegabytes, "512", "Largest function code in MB, unpacked.", 0.001},
+    {"container.docker.capabilities", kList, "",
+     "Linux capabilities that a Docker container keeps, e.g. NET_BIND_SERVICE. Default: none."},
+    {"container.docker.code", kText, "auto",
+     "How code gets into a Docker container: bind (a folder of this machine), volume (sent through the "
+     "engine's API), or auto (bind where the engine is reached by a Unix socket and sees the folder).",
+     0, 0, "auto,bind,volume"},
+    {"container.docker.host", kText, "",
+     "Where the container engine is: unix:///path or tcp://host:port. Default: DOCKER_HOST, else "
+     "unix:///var/run/docker.sock."},
+    {"container.docker.image.*", kText, "",
+     "Image of a canonical runtime (the name in place of *), e.g. python314. Default: the local "
+     "serverledge-python310 and serverledge-nodejs17 if they are there, else "
+     "grussorusso/serverledge-<runtime>."},
+    {"container.docker.init", kBoolean, "true",
+     "Run the engine's small init as first process of a Docker container."},
+    {"container.docker.network", kText, "bridge",
+     "Network of Docker containers: bridge (the node's own, without traffic between containers), internal "
+     "(the same without a way out), or the name of a network that there is."},
+    {"container.docker.newprivileges", kBoolean, "false",
+     "Let programs in Docker containers gain rights (setuid)."},
+    {"container.docker.pids.max", kInteger, "256",
+     "Processes and threads that one Docker container may have.", 4, 32768},
+    {"container.docker.pull.timeout", kSeconds, "600", "How long pulling one image may take.", 1},
+    {"container.docker.tmp.size", kMegabytes, "64",
+     "Size in MB of a Docker container's /tmp, the only place it can write to.", 0.1},
+    {"container.docker.user", kText, "65534:65534",
+     "User and group, by number, that Docker containers run as; image: as their images say."},
+    {"container.docker.writableroot", kBoolean, "false",
+     "Let Docker containers write to the files of their image, on the machine's disk and without limit."},
     {"container.expiration", kSeconds, "600", "How long an idle container is kept warm."},
     {"container.keepalive.policy", kText, "ttl",
      "Which idle container goes first when memory is short: ttl (the one idle longest) or greedydual (by "
@@ -49,8 +78,8 @@ constexpr ConfigurationKey kKeys[] = {
     {"container.result.max", kMegabytes, "6", "Largest result in MB that a function may return.", 0.001,
      1024},
     {"container.runtime", kText, "auto",
-     "What containers are made of: sandbox (Linux namespaces, no daemon), docker, or auto (the sandbox; "
-     "Docker for custom images where it answers).",
+     "What containers are made of: sandbox (Linux namespaces, no daemon), docker, or auto (the sandbox where "
+     "it can be had; a container engine, where there is one, for custom images and all else).",
      0, 0, "auto,sandbox,docker"},
     {"container.start.timeout", kSeconds, "30",
      "How long a container may take to start, with the import of the function.", 0.001},
@@ -61,6 +90,8 @@ constexpr ConfigurationKey kKeys[] = {
     {"etcd.address", kText, "",
      "Address of etcd, host:port, for a cluster. Not supported yet: a node does not start with it. Default: "
      "none, the embedded store."},
+    {"factory.images.refresh", kBoolean, "false",
+     "Pull images anew when a node first uses them; a local one serves where that fails."},
     {"janitor.interval", kSeconds, "30", "How often idle containers are checked for expiry.", 0.001},
     {"log.format", kText, "text", "Form of the log lines on stderr.", 0, 0, "text,json"},
     {"log.level", kText, "info", "What is logged: this and worse.", 0, 0, "debug,info,warning,error"},
@@ -121,7 +152,6 @@ constexpr ConfigurationKey kKeysWithoutEffect[] = {
      "Of the Go implementation's function cache; functions are kept current by a watch here."},
     {"cache.size", kInteger, "100",
      "Of the Go implementation's function cache; functions are kept current by a watch here."},
-    {"factory.images.refresh", kBoolean, "false", "Pull images anew when a node first uses them."},
     {"lb.arch_awareness", kBoolean, "false", "Choose the architecture first, then a node of it."},
     {"lb.mode", kText, "RoundRobin",
      "How the load balancer chooses an architecture: RoundRobin, MAB or Random."},
