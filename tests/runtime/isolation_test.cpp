@@ -1,96 +1,13 @@
 // Hostile functions (tests/support/hostile) in a sandbox: each thing that they try must be denied.
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <iterator>
-#include <set>
 
-#include "net/file_descriptor.hpp"
+#include "runtime/hostile_functions.hpp"
 #include "runtime/sandbox_under_test.hpp"
-#include "serverledge/core/json.hpp"
 
 namespace serverledge::test {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr const char* kSecret = "sesame-of-the-node";
-
-std::string read_source(const char* name) {
-  std::ifstream file(std::string(HOSTILE_FOLDER) + '/' + name);
-  REQUIRE(file);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// What a node has around a function: an API on all addresses, an abstract socket, secrets in its
-/// environment.
-class Surroundings {
- public:
-  Surroundings()
-      : tcp_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
-        abstract_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    ::setenv("SERVERLEDGE_SECRET", kSecret, 1);
-    sockaddr_in any{};
-    any.sin_family = AF_INET;
-    socklen_t size = sizeof(any);
-    REQUIRE(::bind(tcp_.get(), reinterpret_cast<sockaddr*>(&any), sizeof(any)) == 0);
-    REQUIRE(::listen(tcp_.get(), 16) == 0);
-    REQUIRE(::getsockname(tcp_.get(), reinterpret_cast<sockaddr*>(&any), &size) == 0);
-    port_ = ntohs(any.sin_port);
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    abstract_name_ = "serverledge-test-" + std::to_string(::getpid());
-    std::memcpy(name.sun_path + 1, abstract_name_.data(), abstract_name_.size());
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + abstract_name_.size());
-    REQUIRE(::bind(abstract_.get(), reinterpret_cast<sockaddr*>(&name), length) == 0);
-    REQUIRE(::listen(abstract_.get(), 16) == 0);
-  }
-
-  /// The params of an attempt.
-  std::string params(const std::string& attempt, const SandboxUnderTest& under_test,
-                     const std::string& other) const {
-    std::string text;
-    JsonWriter json(text);
-    json.begin_object().key("attempt").string(attempt).key("store").string(under_test.store());
-    json.key("run").string(under_test.lock().run_root()).key("node").string(under_test.lock().id());
-    json.key("secret").string(kSecret).key("port").integer(port_).key("abstract").string(abstract_name_);
-    json.key("other_code").string(other).key("tmp_bytes").integer(std::int64_t{64} << 20U);
-    json.key("addresses").begin_array();
-    for (const std::string& address : own_addresses()) json.string(address);
-    json.end_array().end_object();
-    return text;
-  }
-
- private:
-  static std::set<std::string> own_addresses() {
-    std::set<std::string> found;
-    ifaddrs* list = nullptr;
-    REQUIRE(::getifaddrs(&list) == 0);
-    for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
-      if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != AF_INET) continue;
-      char text[INET_ADDRSTRLEN];
-      const auto* address = reinterpret_cast<const sockaddr_in*>(at->ifa_addr);
-      found.insert(::inet_ntop(AF_INET, &address->sin_addr, text, sizeof(text)));
-    }
-    ::freeifaddrs(list);
-    return found;
-  }
-
-  FileDescriptor tcp_;
-  FileDescriptor abstract_;
-  int port_ = 0;
-  std::string abstract_name_;
-};
 
 /// A function that leaves all that it can where another might find it.
 const char* const kOther =
@@ -108,16 +25,8 @@ const char* const kOther =
     "    assert ctypes.CDLL(None).shmget(4711, 4096, 0o1666) >= 0\n"
     "    return 'left'\n";
 
-std::vector<std::string> attempts_of(RuntimeUnderTest& under_test, const Function& function) {
-  auto container = start(under_test, function);
-  const Reply reply = call(*container, R"({"attempt": "list"})");
-  REQUIRE_FALSE(reply.failure);
-  const Result<JsonDocument> document = JsonDocument::parse(reply.result);
-  REQUIRE(document);
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < document->root().size(); ++i)
-    names.emplace_back(*document->root().at(i).as_string());
-  return names;
+Surroundings::Node node_of(const SandboxUnderTest& under_test) {
+  return {under_test.store(), under_test.lock().run_root(), under_test.lock().id()};
 }
 
 /// Attempts that are denied by the end of the process.
@@ -147,15 +56,15 @@ TEST_CASE("a hostile Python function is denied all that it tries", "[isolation]"
   auto neighbour = start(under_test, other);
   REQUIRE(call(*neighbour).result == "\"left\"");
 
-  const std::string other_code = fs::path(under_test.code_folder(other)).filename();
+  const std::string other_code = std::filesystem::path(under_test.code_folder(other)).filename();
   REQUIRE_FALSE(other_code.empty());
 
-  const Function hostile = under_test.python(read_source("main.py"));
+  const Function hostile = under_test.python(hostile_source("main.py"));
   const std::vector<std::string> attempts = attempts_of(under_test, hostile);
   CHECK(attempts.size() >= 40);
   for (const std::string& attempt : attempts) {
     auto container = start(under_test, hostile);
-    check_denied(attempt, call(*container, surroundings.params(attempt, under_test, other_code)));
+    check_denied(attempt, call(*container, surroundings.params(attempt, node_of(under_test), other_code)));
   }
   CHECK(neighbour->alive());
   std::cout << attempts.size() << " attempts in Python were denied\n";
@@ -164,12 +73,12 @@ TEST_CASE("a hostile Python function is denied all that it tries", "[isolation]"
 TEST_CASE("a hostile Node.js function is denied all that it tries", "[isolation]") {
   const Surroundings surroundings;
   SandboxUnderTest under_test;
-  const Function hostile = under_test.nodejs(read_source("main.js"));
+  const Function hostile = under_test.nodejs(hostile_source("main.js"));
   const std::vector<std::string> attempts = attempts_of(under_test, hostile);
   CHECK(attempts.size() >= 10);
   for (const std::string& attempt : attempts) {
     auto container = start(under_test, hostile);
-    check_denied(attempt, call(*container, surroundings.params(attempt, under_test, "none")));
+    check_denied(attempt, call(*container, surroundings.params(attempt, node_of(under_test), "none")));
   }
   std::cout << attempts.size() << " attempts in Node.js were denied\n";
 }

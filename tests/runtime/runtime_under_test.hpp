@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "serverledge/core/container_runtime.hpp"
 
@@ -20,6 +21,12 @@ class RuntimeUnderTest {
   virtual Function nodejs(const std::string& source) = 0;
   /// Whether the runtime can bound what an instance takes of that.
   virtual bool bounds_memory() const = 0;
+  /// Whether a function that stops itself (SIGSTOP) is noticed before its call's time is over.
+  virtual bool sees_stops() const = 0;
+  /// Python expressions for bytes that are no answer on the channel of a call.
+  virtual std::vector<std::string> garbage() const = 0;
+  /// A Python expression for the bytes of an answer 666 to the call number `call`.
+  virtual std::string forged_answer() const = 0;
 };
 
 /// Starts it; ends the test as skipped if this machine cannot run it at all.

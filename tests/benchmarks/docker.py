@@ -1,0 +1,187 @@
+#!/usr/bin/python3
+"""Calls of a no-op Python function in a Docker container, beside their floors.
+
+  warm   an invocation through the node, and the same call made directly to the same executor, on kept-alive connections,
+         in turns
+  cold   an invocation without a container, and what the bare Engine API needs for the same: create a container with the
+         code bound into it, start it, ask for its address, and connect every 2 ms until the executor answers the call
+
+Needs an engine (DOCKER_HOST, or the usual socket) on this machine with the image serverledge-python310
+(examples/images/build.sh). See README.md for how to read the figures."""
+
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import socket
+import statistics
+import tempfile
+import time
+import urllib.parse
+
+from bench_support import NOOP_PYTHON, ROOT, Client, Series, fail, function, node, ratios, verdict
+
+WARM_TARGET = 1.3
+COLD_TARGET = 1.15
+IMAGE = "serverledge-python310"
+NETWORK = "serverledge-benchmark"
+CALL = json.dumps({"Command": [], "Params": {}, "Handler": "noop.handler", "HandlerDir": "/app", "ReturnOutput": False})
+
+
+def milliseconds(begin):
+    return (time.perf_counter() - begin) * 1000
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=120)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+class Engine:
+    """The bare Engine API on one kept-alive connection."""
+
+    def __init__(self, host):
+        if not host.startswith("unix://"):
+            fail("the engine must be on this machine: DOCKER_HOST=unix://...")
+        self._connection = UnixConnection(host.removeprefix("unix://"))
+
+    def request(self, method, path, body=None, good=(200, 201, 204)):
+        headers = {"Content-Type": "application/json"} if body else {}
+        self._connection.request(method, "/v1.41" + path, json.dumps(body) if body else None, headers)
+        response = self._connection.getresponse()
+        answer = response.read()
+        if response.status not in good:
+            fail(f"{method} {path} was answered {response.status}: {answer.decode(errors='replace')}")
+        return json.loads(answer) if answer.strip() else None
+
+    def address(self, container):
+        networks = self.request("GET", f"/containers/{container}/json")["NetworkSettings"]["Networks"]
+        return next(iter(networks.values()))["IPAddress"]
+
+    def container_of(self, function_name):
+        filters = urllib.parse.quote(json.dumps({"label": [f"serverledge.function={function_name}"]}))
+        return self.request("GET", f"/containers/json?filters={filters}")[0]["Id"]
+
+
+def post(connection, path, body):
+    connection.request("POST", path, body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    if response.status != 200 or not answer["Success"]:
+        fail(f"POST {path}: {response.status} {answer}")
+
+
+def to_executor(address):
+    connection = http.client.HTTPConnection(address, 8080, timeout=120)
+    connection.connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def bare_cold_start(engine, code, number):
+    begin = time.perf_counter()
+    container = engine.request("POST", f"/containers/create?name=serverledge-benchmark-{os.getpid()}-{number}", {
+        "Image": IMAGE, "HostConfig": {"NetworkMode": NETWORK, "Memory": 128 << 20, "Binds": [f"{code}:/app:ro"]}})["Id"]
+    try:
+        engine.request("POST", f"/containers/{container}/start")
+        address = engine.address(container)
+        while True:
+            try:
+                connection = to_executor(address)
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.002)
+        post(connection, "/invoke", CALL)
+        took = milliseconds(begin)
+        connection.close()
+    finally:
+        engine.request("DELETE", f"/containers/{container}?force=1&v=1")
+    return took
+
+
+def cold_call(client, pause):
+    client.post("/update", function("noop", "python314", NOOP_PYTHON))
+    time.sleep(pause)
+    begin = time.perf_counter()
+    answer = client.post("/invoke/noop", '{"Params":{}}')
+    took = milliseconds(begin)
+    if answer["IsWarmStart"]:
+        fail("the call was not a cold start")
+    return took
+
+
+def measure_cold(client, engine, options):
+    figures = {"Bare": [], "Ours": []}
+    with tempfile.TemporaryDirectory() as code:
+        os.chmod(code, 0o755)
+        pathlib.Path(code, "noop.py").write_text(NOOP_PYTHON)
+        bare_cold_start(engine, code, "first")  # nobody's first one counts
+        cold_call(client, options.pause)
+        for number in range(options.repeats):
+            figures["Bare"].append(bare_cold_start(engine, code, number))
+            time.sleep(options.pause)
+            figures["Ours"].append(cold_call(client, options.pause))
+    return figures
+
+
+def measure_warm(client, engine, options):
+    """One value per block: the median of its calls."""
+    client.post("/invoke/noop", '{"Params":{}}')
+    direct = to_executor(engine.address(engine.container_of("noop")))
+    figures = {"Direct": [], "Ours": []}
+    for _ in range(options.repeats):
+        for name, call in (("Direct", lambda: post(direct, "/invoke", CALL)), ("Ours", lambda: client.post("/invoke/noop", '{"Params":{}}'))):
+            times = []
+            for _ in range(options.calls):
+                begin = time.perf_counter()
+                call()
+                times.append(milliseconds(begin))
+            figures[name].append(statistics.median(times))
+    direct.close()
+    return figures
+
+
+def show(title, figures, floor, target):
+    ratio = ratios(figures["Ours"], figures[floor])
+    print(f"{title}, milliseconds: median (least-most)")
+    for name in (floor, "Ours"):
+        print(f"  {name:8} {Series(figures[name]):.3f}")
+    print(f"  ratio    {ratio:.2f} x, {verdict(ratio, target, True)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--calls", type=int, default=200, help="warm calls in a block (200)")
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds between a start and the next (1)")
+    parser.add_argument("--json", action="store_true", help="print all values as JSON")
+    options = parser.parse_args()
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    engine = Engine(host)
+    engine.request("GET", f"/images/{IMAGE}/json")
+    engine.request("DELETE", f"/networks/{NETWORK}", good=(204, 404))
+    engine.request("POST", "/networks/create", {"Name": NETWORK, "Driver": "bridge"})
+    try:
+        with node(options.build, container_runtime="docker", container_docker_host=host) as port:
+            client = Client(port)
+            client.post("/create", function("noop", "python314", NOOP_PYTHON))
+            warm = measure_warm(client, engine, options)
+            cold = measure_cold(client, engine, options)
+    finally:
+        engine.request("DELETE", f"/networks/{NETWORK}", good=(204, 404))
+    if options.json:
+        print(json.dumps({"Warm": warm, "Cold": cold}))
+        return
+    show("warm call", warm, "Direct", WARM_TARGET)
+    show("cold call", cold, "Bare", COLD_TARGET)
+
+
+if __name__ == "__main__":
+    main()

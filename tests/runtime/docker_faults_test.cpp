@@ -1,0 +1,116 @@
+// What goes wrong around the Docker runtime: slow and broken registries, full disks.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "runtime/docker_under_test.hpp"
+#include "support/answers.hpp"
+#include "support/image_registry.hpp"
+
+namespace serverledge::test {
+namespace {
+
+TimePoint within(double time) { return later(system_clock().now(), from_seconds(time)); }
+
+/// Without the image, as at first.
+void forget(const DockerEngine& engine, const std::string& reference) {
+  engine.request("DELETE", "/images/" + reference + "?force=1", {}, false);
+}
+
+TEST_CASE("a slow pull ends the start at its deadline, goes on, and serves the next one", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  ImageRegistry registry;
+  DockerUnderTest under_test(engine.host());
+  const Function function = DockerUnderTest::custom(registry.reference());
+  forget(engine, registry.reference());
+  registry.hold();
+  const auto slow = under_test.runtime().create(function, within(2));
+  REQUIRE_FALSE(slow);
+  CHECK(slow.error().code == ErrorCode::kDeadline);
+  CHECK(slow.error().message.find("is still being pulled") != std::string::npos);
+  registry.gate().open();
+  auto container = start(under_test, function);
+  CHECK_FALSE(call(*container).failure);
+  CHECK(under_test.log().find("an image was pulled image=" + registry.reference()) != std::string::npos);
+  container->destroy();
+  forget(engine, registry.reference());
+}
+
+TEST_CASE("shutting down ends a pull", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  ImageRegistry registry;
+  DockerUnderTest under_test(engine.host());
+  registry.hold();
+  CHECK_FALSE(under_test.runtime().create(DockerUnderTest::custom(registry.reference()), within(2)));
+  under_test.stop();
+  registry.gate().open();
+  forget(engine, registry.reference());
+}
+
+TEST_CASE("the registry tells architectures and its errors of an image that is not here", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  ImageRegistry registry;
+  DockerUnderTest under_test(engine.host());
+  const auto found = under_test.runtime().architectures(DockerUnderTest::custom(registry.reference()));
+  REQUIRE(found);
+  CHECK(*found == std::vector<std::string>{"amd64"});
+  CHECK_FALSE(engine.has_image(registry.reference()));
+  std::string other = registry.reference();
+  other.back() = '2';
+  const auto none = under_test.runtime().create(DockerUnderTest::custom(other), within(60));
+  REQUIRE_FALSE(none);
+  INFO(none.error().message);
+  CHECK(none.error().message.find("manifest unknown to the test") != std::string::npos);
+}
+
+TEST_CASE("an image is pulled anew when that is asked for, and once where all are to be refreshed",
+          "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  ImageRegistry registry;
+  const Function function = DockerUnderTest::custom(registry.reference());
+  {
+    DockerUnderTest plain(engine.host());
+    REQUIRE(plain.runtime().prepare(function, false, within(60)));
+    const int asked = registry.asked();
+    CHECK(asked > 0);
+    REQUIRE(plain.runtime().prepare(function, false, within(60)));
+    CHECK(registry.asked() == asked);
+    REQUIRE(plain.runtime().prepare(function, true, within(60)));
+    CHECK(registry.asked() > asked);
+  }
+  DockerUnderTest refreshing(engine.host(),
+                             {.adjust = [](DockerOptions& options) { options.refresh_images = true; }});
+  const int before = registry.asked();
+  REQUIRE(refreshing.runtime().prepare(function, false, within(60)));
+  const int after = registry.asked();
+  CHECK(after > before);
+  REQUIRE(refreshing.runtime().prepare(function, false, within(60)));
+  CHECK(registry.asked() == after);
+  forget(engine, registry.reference());
+}
+
+TEST_CASE("a full disk fails the start as that, and the next one works when there is space", "[docker]") {
+  OwnDockerEngine own(64);
+  const Function function = DockerUnderTest::custom(own.engine().tiny_image());
+  DockerUnderTest under_test(own.engine().host());
+  start(under_test, function)->destroy();
+  const std::string filler = own.data() + "/filler";
+  {
+    std::ofstream file(filler, std::ios::binary);
+    const std::string piece(4096, 'x');
+    while (file.write(piece.data(), static_cast<std::streamsize>(piece.size())).flush()) {
+    }
+  }
+  const auto full = under_test.runtime().create(function, within(30));
+  REQUIRE_FALSE(full);
+  INFO(full.error().message << ' ' << full.error().detail);
+  CHECK(full.error().code == ErrorCode::kDiskFull);
+  CHECK(full.error().message.find("no space left") != std::string::npos);
+  std::filesystem::remove(filler);
+  auto container = start(under_test, function);
+  CHECK_FALSE(call(*container).failure);
+}
+
+}  // namespace
+}  // namespace serverledge::test

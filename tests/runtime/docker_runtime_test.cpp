@@ -1,0 +1,295 @@
+// The Docker runtime on a real engine, with containers of a tiny static executor.
+#include <catch2/catch.hpp>
+#include <future>
+#include <string>
+#include <vector>
+
+#include "runtime/docker_under_test.hpp"
+#include "serverledge/core/json.hpp"
+#include "support/answers.hpp"
+
+namespace serverledge::test {
+namespace {
+
+TimePoint within(double time) { return later(system_clock().now(), from_seconds(time)); }
+
+std::string text_at(const HttpResponse& response, std::initializer_list<std::string_view> path) {
+  const JsonDocument document = JsonDocument::parse(response.body).value();
+  JsonValue value = document.root();
+  for (const std::string_view name : path) value = value.find(name).value();
+  return std::string(value.raw());
+}
+
+/// The engine's record of the one container that the runtime has.
+HttpResponse record(const DockerEngine& engine, const DockerUnderTest& under_test) {
+  const std::vector<std::string> ids = engine.containers(under_test.label());
+  REQUIRE(ids.size() == 1);
+  return engine.request("GET", "/containers/" + ids[0] + "/json");
+}
+
+TEST_CASE("a custom image answers cold and warm, and nothing is left of it", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host());
+  const Function function = DockerUnderTest::custom(engine.tiny_image());
+  auto container = start(under_test, function);
+  for (int n = 0; n < 3; ++n) {
+    const std::string params = "{\"n\":" + std::to_string(n) + "}";
+    const Reply reply = call(*container, params);
+    REQUIRE_FALSE(reply.failure);
+    CHECK(reply.result == params);
+  }
+  CHECK(engine.containers(under_test.label()).size() == 1);
+  container->destroy();
+  CHECK_FALSE(container->alive());
+  CHECK(engine.containers(under_test.label()).empty());
+  const std::string network = "/networks/serverledge-" + under_test.lock().id();
+  CHECK(engine.request("GET", network, {}, false).status == 200);
+  under_test.stop();
+  CHECK(engine.request("GET", network, {}, false).status == 404);
+}
+
+TEST_CASE("nothing is asked of the engine over 100 warm calls", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  EngineProxy proxy(engine.socket());
+  DockerUnderTest under_test(proxy.host());
+  auto container = start(under_test, DockerUnderTest::custom(engine.tiny_image()));
+  CHECK(proxy.requests() > 0);
+  const int before = proxy.requests();
+  for (int n = 0; n < 100; ++n) {
+    REQUIRE_FALSE(call(*container).failure);
+    REQUIRE(container->alive());
+  }
+  under_test.runtime().watch();
+  CHECK(proxy.requests() == before);
+}
+
+TEST_CASE("a container has the limits of its function and no right that it does not need", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host());
+  Function function = DockerUnderTest::custom(engine.tiny_image());
+  function.cpu_demand = 0.5;
+  auto container = start(under_test, function);
+  const HttpResponse made = record(engine, under_test);
+  CHECK(text_at(made, {"HostConfig", "Memory"}) == std::to_string(64 << 20));
+  CHECK(text_at(made, {"HostConfig", "MemorySwap"}) == std::to_string(64 << 20));
+  CHECK(text_at(made, {"HostConfig", "CpuQuota"}) == "25000");
+  CHECK(text_at(made, {"HostConfig", "CpuPeriod"}) == "50000");
+  CHECK(text_at(made, {"HostConfig", "PidsLimit"}) == "257");
+  CHECK(text_at(made, {"HostConfig", "ReadonlyRootfs"}) == "true");
+  CHECK(text_at(made, {"HostConfig", "CapDrop"}) == R"(["ALL"])");
+  CHECK(text_at(made, {"HostConfig", "SecurityOpt"}) == R"(["no-new-privileges"])");
+  CHECK(text_at(made, {"HostConfig", "Privileged"}) == "false");
+  CHECK(text_at(made, {"HostConfig", "Tmpfs", "/tmp"}).find("size=67108864") != std::string::npos);
+  CHECK(text_at(made, {"Config", "User"}) == "\"65534:65534\"");
+  CHECK(text_at(made, {"Config", "Labels", "serverledge.function"}) == "\"main\"");
+  const HttpResponse network = engine.request("GET", "/networks/serverledge-" + under_test.lock().id());
+  CHECK(network.body.find(R"("com.docker.network.bridge.enable_icc":"false")") != std::string::npos);
+  CHECK(text_at(network, {"Internal"}) == "false");
+  const JsonDocument document = JsonDocument::parse(made.body).value();
+  const JsonValue networks = document.root().find("NetworkSettings")->find("Networks").value();
+  CHECK(under_test.networks().contains(networks.at(0).find("IPAddress")->as_string().value()));
+}
+
+TEST_CASE("what is relaxed by configuration is relaxed, and told", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host(), {.adjust = [](DockerOptions& options) {
+                               options.user.clear();
+                               options.capabilities = {"NET_BIND_SERVICE"};
+                               options.new_privileges = true;
+                               options.writable_root = true;
+                               options.network = "internal";
+                               options.init = false;
+                             }});
+  auto container = start(under_test, DockerUnderTest::custom(engine.tiny_image()));
+  REQUIRE_FALSE(call(*container).failure);
+  const HttpResponse made = record(engine, under_test);
+  CHECK(text_at(made, {"HostConfig", "CapAdd"}) == R"(["NET_BIND_SERVICE"])");
+  CHECK(text_at(made, {"HostConfig", "ReadonlyRootfs"}) == "false");
+  CHECK(text_at(made, {"HostConfig", "SecurityOpt"}) != R"(["no-new-privileges"])");
+  CHECK(text_at(made, {"Config", "User"}) == "\"\"");
+  const HttpResponse network = engine.request("GET", "/networks/serverledge-" + under_test.lock().id());
+  CHECK(text_at(network, {"Internal"}) == "true");
+  REQUIRE(under_test.runtime().notices().size() == 1);
+}
+
+TEST_CASE("options that make no sense are refused by their keys", "[docker]") {
+  TemporaryFolder folder;
+  Result<NodeLock> lock = NodeLock::acquire(folder.file("store"), folder.file("run"));
+  REQUIRE(lock);
+  FolderArchive archive(folder.file("code"));
+  Observer observer;
+  AddressRanges networks;
+  const auto refusal = [&](const DockerOptions& options) {
+    auto runtime = make_docker_runtime(options, *lock, archive, archive, observer, system_clock(), networks);
+    REQUIRE_FALSE(runtime);
+    CHECK(runtime.error().code == ErrorCode::kInvalid);
+    return runtime.error().message;
+  };
+  CHECK(refusal({.network = "none"}).starts_with("container.docker.network: "));
+  CHECK(refusal({.network = "host"}).starts_with("container.docker.network: "));
+  CHECK(refusal({.user = "root"}).starts_with("container.docker.user: "));
+  CHECK(refusal({.host = "ssh://somewhere"}).starts_with("container.docker.host: "));
+  CHECK(refusal({.images = {{"cobol", "image"}}}).starts_with("container.docker.image.cobol: "));
+  CHECK(refusal({.images = {{"go125", "../x"}}}).starts_with("container.docker.image.go125: "));
+}
+
+TEST_CASE("an engine that is not there is told as such, and used once it is", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  const std::string image = engine.tiny_image();
+  TemporaryFolder folder;
+  const std::string path = folder.file("later");
+  DockerUnderTest under_test("unix://" + path);
+  const Function function = DockerUnderTest::custom(image);
+  const auto none = under_test.runtime().create(function, within(30));
+  REQUIRE_FALSE(none);
+  CHECK(none.error().code == ErrorCode::kUnavailable);
+  CHECK(none.error().message.find("cannot be reached") != std::string::npos);
+  std::filesystem::create_symlink(engine.socket(), path);
+  auto container = start(under_test, function);
+  CHECK_FALSE(call(*container).failure);
+}
+
+TEST_CASE("an image that is nowhere is told as such within the deadline", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host());
+  // A registry on a port that nobody listens on: refused at once.
+  const Function function = DockerUnderTest::custom("127.0.0.1:1/nothing/there:1");
+  const auto none = under_test.runtime().create(function, within(60));
+  REQUIRE_FALSE(none);
+  CHECK(none.error().code == ErrorCode::kUnavailable);
+  CHECK(none.error().message.find("127.0.0.1:1/nothing/there:1 cannot be pulled") != std::string::npos);
+  CHECK(none.error().message.find("refused") != std::string::npos);
+  CHECK_FALSE(under_test.runtime().architectures(function));
+  CHECK(engine.containers(under_test.label()).empty());
+}
+
+TEST_CASE("a local image needs no registry, also where images are to be refreshed", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  const std::string image = "127.0.0.1:1/local/tiny";
+  engine.request("POST", "/images/" + engine.tiny_image() + "/tag?repo=127.0.0.1:1/local/tiny&tag=latest");
+  DockerUnderTest under_test(engine.host(),
+                             {.adjust = [](DockerOptions& options) { options.refresh_images = true; }});
+  const Function function = DockerUnderTest::custom(image);
+  CHECK(under_test.runtime().architectures(function).value().size() == 1);
+  auto container = start(under_test, function);
+  CHECK_FALSE(call(*container).failure);
+  CHECK(under_test.log().find("could not be refreshed") != std::string::npos);
+  CHECK(under_test.runtime().prepare(function, false, within(30)));
+  // Asked for explicitly, it is an error.
+  CHECK_FALSE(under_test.runtime().prepare(function, true, within(60)));
+}
+
+TEST_CASE("a container that is killed or removed behind our back fails its call and is known to be dead",
+          "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host());
+  const Function function = DockerUnderTest::custom(engine.tiny_image());
+  const bool removed = GENERATE(false, true);
+  auto idle = start(under_test, function);
+  const std::string id = engine.containers(under_test.label()).at(0);
+  const auto end = [&](const std::string& container) {
+    if (removed) {
+      engine.request("DELETE", "/containers/" + container + "?force=1");
+    } else {
+      engine.request("POST", "/containers/" + container + "/kill");
+    }
+  };
+  end(id);
+  CHECK(eventually([&] { return !idle->alive(); }));
+  const Reply late = call(*idle);
+  REQUIRE(late.failure);
+  CHECK(late.doomed);
+  idle->destroy();
+  CHECK(engine.containers(under_test.label()).empty());
+
+  auto busy = start(under_test, function);
+  auto reply = std::async(std::launch::async, [&] { return call(*busy, "{\"sleep\":600}", 60); });
+  CHECK(reply.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  end(engine.containers(under_test.label()).at(0));
+  const Reply ended = reply.get();
+  REQUIRE(ended.failure);
+  INFO(ended.failure->message);
+  CHECK(ended.failure->kind == FailureKind::kCrashed);
+  CHECK((ended.failure->message.find("killed") != std::string::npos));
+  CHECK(ended.doomed);
+  busy->destroy();
+  auto next = start(under_test, function);
+  CHECK_FALSE(call(*next).failure);
+}
+
+TEST_CASE("the network is made anew when it is removed behind our back", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host());
+  const Function function = DockerUnderTest::custom(engine.tiny_image());
+  start(under_test, function)->destroy();
+  engine.request("DELETE", "/networks/serverledge-" + under_test.lock().id());
+  auto container = start(under_test, function);
+  CHECK_FALSE(call(*container).failure);
+}
+
+TEST_CASE("an executor that ends or never listens is told with what it wrote", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host());
+  const std::string name = "serverledge-test-broken";
+  const auto made =
+      engine.request("POST", "/containers/create", R"({"Image":")" + engine.tiny_image() + "\"}");
+  const std::string id = text_at(made, {"Id"});
+  const std::string bare = id.substr(1, id.size() - 2);
+  engine.request("POST", "/commit?container=" + bare + "&repo=" + name, R"({"Entrypoint":["/missing"]})");
+  engine.request("DELETE", "/containers/" + bare);
+  const auto none = under_test.runtime().create(DockerUnderTest::custom(name), within(30));
+  REQUIRE_FALSE(none);
+  INFO(none.error().message);
+  CHECK((none.error().message + none.error().detail).find("/missing") != std::string::npos);
+  CHECK(engine.containers(under_test.label()).empty());
+}
+
+TEST_CASE("leftovers of this node and of dead ones go at the start, those of living ones stay", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  TemporaryFolder folder;
+  const std::string run = folder.file("run");
+  const Function function = DockerUnderTest::custom(engine.tiny_image());
+  DockerUnderTest living(engine.host(), {.store = folder.file("living"), .run_root = run});
+  auto kept = start(living, function);
+  // What a node that was killed leaves: labelled containers, and a lock that nobody holds.
+  const auto leave = [&](const std::string& node) {
+    DockerUnderTest dying(engine.host(), {.store = folder.file(node), .run_root = run});
+    auto container = start(dying, function);
+    const std::string labels = text_at(record(engine, dying), {"Config", "Labels"});
+    container->destroy();
+    dying.stop();
+    engine.request("POST", "/containers/create",
+                   R"({"Image":")" + engine.tiny_image() + R"(","Labels":)" + labels + "}");
+    return labels.substr(labels.find(R"("serverledge.node":")") + 20, 16);
+  };
+  const auto left = [&](const std::string& node) {
+    return engine.containers("serverledge.node%3D" + node).size();
+  };
+  const std::string other = leave("other");
+  CHECK(left(other) == 1);
+  const std::string own = leave("own");  // its start, too, has removed the other's
+  CHECK(left(other) == 0);
+  CHECK(left(own) == 1);
+  DockerUnderTest next(engine.host(), {.store = folder.file("own"), .run_root = run});
+  CHECK(next.lock().id() == own);
+  CHECK(left(own) == 0);
+  CHECK(engine.containers(living.label()).size() == 1);
+  CHECK_FALSE(call(*kept).failure);
+}
+
+TEST_CASE("shutting down ends the calls inside and leaves nothing", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  DockerUnderTest under_test(engine.host());
+  const Function function = DockerUnderTest::custom(engine.tiny_image());
+  auto first = start(under_test, function);
+  auto second = start(under_test, function);
+  auto reply = std::async(std::launch::async, [&] { return call(*first, "{\"sleep\":600}", 60); });
+  CHECK(reply.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  under_test.runtime().shutdown();
+  CHECK(reply.get().failure->message == "the container was shut down");
+  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.runtime().create(function, within(5)).error().code == ErrorCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace serverledge::test

@@ -1,0 +1,103 @@
+#include "runtime/docker_under_test.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "support/skip.hpp"
+
+namespace serverledge::test {
+
+std::unique_ptr<RuntimeUnderTest> make_runtime_under_test() {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  require_image(engine, "serverledge-python310");
+  require_image(engine, "serverledge-nodejs17");
+  return std::make_unique<DockerUnderTest>(
+      engine.host(), DockerSetup{.adjust = [](DockerOptions& options) { options.processes = 64; }});
+}
+
+void require_image(const DockerEngine& engine, const std::string& reference) {
+  if (!engine.has_image(reference))
+    skip_test("the engine has no image " + reference + ": run examples/images/build.sh");
+}
+
+void LogKeeper::log(LogLevel /*level*/, std::string_view event, std::initializer_list<LogField> fields) {
+  const std::scoped_lock lock(mutex_);
+  text_.append(event);
+  for (const LogField& field : fields) text_.append(" ").append(field.first).append("=").append(field.second);
+  text_ += '\n';
+}
+
+std::string LogKeeper::text() const {
+  const std::scoped_lock lock(mutex_);
+  return text_;
+}
+
+DockerUnderTest::DockerUnderTest(const std::string& host, const DockerSetup& setup)
+    : store_(setup.store.empty() ? folder_.file("store") : setup.store), archive_(store_ + "/code") {
+  Result<NodeLock> lock =
+      NodeLock::acquire(store_, setup.run_root.empty() ? folder_.file("run") : setup.run_root);
+  if (!lock) FAIL(lock.error().message);
+  lock_.emplace(std::move(*lock));
+  DockerOptions options;
+  options.host = host;
+  if (setup.adjust) setup.adjust(options);
+  Result<std::unique_ptr<ContainerRuntime>> runtime =
+      make_docker_runtime(options, *lock_, archive_, archive_, observer_, system_clock(), networks_);
+  if (!runtime) FAIL(runtime.error().message);
+  runtime_ = std::move(*runtime);
+}
+
+std::vector<std::string> DockerUnderTest::garbage() const {
+  const auto answer = [](const std::string& body) {
+    return "b'HTTP/1.1 200 OK\\r\\nContent-Length: " + std::to_string(body.size()) + "\\r\\n\\r\\n" + body +
+           "'";
+  };
+  return {"b'\\xff' + os.urandom(100)",
+          "bytes(16)",
+          "b'HTTP/1.1 200 OK\\r\\nContent-Length: many\\r\\n\\r\\n'",
+          "b'HTTP/1.1 99 Low\\r\\n\\r\\n'",
+          "frame(3, 1, struct.pack('<I', 0) + b'1')",
+          answer("[]"),
+          answer("{}"),
+          answer(R"({"Success":true,"Result":"{nonsense"})")};
+}
+
+std::string DockerUnderTest::forged_answer() const {
+  const std::string body = R"({"Success":true,"Result":"666","Output":""})";
+  return "b'HTTP/1.1 200 OK\\r\\nContent-Length: " + std::to_string(body.size()) + "\\r\\n\\r\\n" + body +
+         "'";
+}
+
+void DockerUnderTest::stop() {
+  runtime_.reset();
+  lock_.reset();
+}
+
+Function DockerUnderTest::custom(const std::string& image) {
+  Function function;
+  function.name = "main";
+  function.runtime = "custom";
+  function.memory_mb = 64;
+  function.custom_image = image;
+  return function;
+}
+
+Function DockerUnderTest::add(const char* runtime, const char* handler, const char* file,
+                              const std::string& source) {
+  Function function;
+  function.name = "main";
+  function.runtime = runtime;
+  function.memory_mb = 128;
+  function.handler = handler;
+  archive_.add(function, source, file);
+  return function;
+}
+
+Function DockerUnderTest::python(const std::string& source) {
+  return add("python314", "main.handler", "main.py", source);
+}
+
+Function DockerUnderTest::nodejs(const std::string& source) {
+  return add("nodejs17ng", "main", "main.js", source);
+}
+
+}  // namespace serverledge::test

@@ -1,0 +1,248 @@
+#include "support/docker_engine.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "runtime/tar_builder.hpp"
+#include "serverledge/core/json.hpp"
+#include "serverledge/net/sha256.hpp"
+#include "support/skip.hpp"
+
+namespace serverledge::test {
+namespace {
+
+constexpr auto kPatience = std::chrono::minutes(2);
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::string first_line(const std::string& path) {
+  const std::string text = read_file(path);
+  return text.substr(0, text.find('\n'));
+}
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) throw std::runtime_error("too long for a socket: " + path);
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  return address;
+}
+
+/// A descriptor that is closed at the end.
+struct Descriptor {
+  explicit Descriptor(int number) : fd(number) {}
+  ~Descriptor() { ::close(fd); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int fd;
+};
+
+}  // namespace
+
+DockerEngine::DockerEngine(std::string host) : host_(std::move(host)) {}
+
+DockerEngine DockerEngine::of_fixture() {
+  const std::string folder = SERVERLEDGE_DOCKER_FIXTURE;
+  const std::string host = first_line(folder + "/host");
+  if (!host.empty()) return DockerEngine(host);
+  const std::string why = first_line(folder + "/missing");
+  skip_test("no container engine: " +
+            (why.empty() ? "run tests/support/docker_engine.sh start " + folder : why));
+}
+
+std::string DockerEngine::socket() const {
+  return host_.starts_with("unix://") ? host_.substr(std::strlen("unix://")) : std::string();
+}
+
+HttpResponse DockerEngine::request(const std::string& method, const std::string& path, std::string body,
+                                   bool must, const std::string& content_type) const {
+  HttpTarget target = HttpTarget::unix_socket(socket());
+  if (host_.starts_with("tcp://")) {
+    const std::string rest = host_.substr(std::strlen("tcp://"));
+    target = HttpTarget::tcp(rest.substr(0, rest.rfind(':')), std::stoi(rest.substr(rest.rfind(':') + 1)));
+  }
+  HttpClient client({}, system_clock());
+  HttpRequest request;
+  request.method = method;
+  request.path = path.substr(0, path.find('?'));
+  if (path.find('?') != std::string::npos) request.query = path.substr(path.find('?') + 1);
+  if (!body.empty()) request.headers.set("Content-Type", content_type);
+  request.body = std::move(body);
+  Result<HttpResponse> answer =
+      client.request(target, request, kPatience, later(system_clock().now(), kPatience));
+  if (!answer) throw std::runtime_error(method + " " + path + ": " + answer.error().message);
+  if (must && answer->status / 100 != 2)
+    throw std::runtime_error(method + " " + path + ": " + std::to_string(answer->status) + " " +
+                             answer->body);
+  return std::move(*answer);
+}
+
+bool DockerEngine::has_image(const std::string& reference) const {
+  return request("GET", "/images/" + reference + "/json", {}, false).status == 200;
+}
+
+std::string DockerEngine::tiny_image() const {
+  const std::string program = read_file(SERVERLEDGE_TINY_EXECUTOR);
+  const std::string tag = sha256_hex(program).substr(0, 12);  // of another build, it is another image
+  const std::string name = "serverledge-test-tiny:" + tag;
+  if (has_image(name)) return name;
+  TarBuilder tar;
+  tar.file("tiny", program, 0755);
+  const HttpResponse made = request("POST",
+                                    "/images/create?fromSrc=-&repo=serverledge-test-tiny&tag=" + tag +
+                                        "&changes=ENTRYPOINT%20%5B%22%2Ftiny%22%5D",
+                                    tar.bytes(), true, "application/x-tar");
+  if (!has_image(name)) throw std::runtime_error("the image was not made: " + made.body);
+  return name;
+}
+
+std::vector<std::string> DockerEngine::containers(const std::string& label) const {
+  const HttpResponse answer =
+      request("GET", "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22" + label + "%22%5D%7D");
+  const JsonDocument document = JsonDocument::parse(answer.body).value();
+  std::vector<std::string> ids;
+  for (std::size_t i = 0; i < document.root().size(); ++i)
+    ids.emplace_back(document.root().at(i).find("Id")->as_string().value());
+  return ids;
+}
+
+OwnDockerEngine::OwnDockerEngine(int megabytes) : engine_("unix://" + folder_.file("socket")) {
+  if (::access("/usr/sbin/dockerd", X_OK) != 0) skip_test("dockerd is not installed");
+  if (::geteuid() != 0) skip_test("starting dockerd needs root");
+  std::filesystem::create_directory(data());
+  if (megabytes > 0) {
+    const std::string options = "size=" + std::to_string(megabytes) + "m";
+    if (::mount("tmpfs", data().c_str(), "tmpfs", 0, options.c_str()) != 0)
+      skip_test("a small file system cannot be mounted here");
+    mounted_ = true;
+  }
+  start();
+}
+
+OwnDockerEngine::~OwnDockerEngine() {
+  if (pid_ > 0) stop();
+  if (mounted_) ::umount2(data().c_str(), MNT_DETACH);
+}
+
+void OwnDockerEngine::start() {
+  // No rules of the machine's firewall, which belong to whatever engine is there besides.
+  const std::vector<std::string> words{"dockerd",
+                                       "--data-root",
+                                       data(),
+                                       "--exec-root",
+                                       folder_.file("exec"),
+                                       "--pidfile",
+                                       folder_.file("pid"),
+                                       "--bridge",
+                                       "none",
+                                       "--iptables=false",
+                                       "--ip6tables=false",
+                                       "--ip-forward=false",
+                                       "--ip-masq=false",
+                                       "--host",
+                                       engine_.host()};
+  std::vector<char*> arguments;
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  const std::string log = folder_.file("log");
+  posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  const int failed = ::posix_spawn(&pid_, "/usr/sbin/dockerd", &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) throw std::runtime_error("dockerd cannot be started");
+  const TimePoint deadline = later(system_clock().now(), kPatience);
+  while (true) {
+    try {
+      engine_.request("GET", "/_ping");
+      return;
+    } catch (const std::runtime_error&) {
+      int status = 0;
+      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
+        pid_ = -1;
+        const std::string text = read_file(log);
+        const std::size_t why = text.rfind("failed to start");
+        skip_test("dockerd does not run here: " + (why == std::string::npos ? text : text.substr(why)));
+      }
+      if (system_clock().now() > deadline) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  }
+}
+
+void OwnDockerEngine::stop() {
+  ::kill(pid_, SIGTERM);
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_ = -1;
+}
+
+EngineProxy::EngineProxy(const std::string& engine_socket)
+    : engine_(engine_socket), path_(folder_.file("proxy")) {
+  const sockaddr_un address = address_of(path_);
+  listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::listen(listener_, 64) != 0) {
+    throw std::runtime_error("cannot listen on " + path_);
+  }
+  acceptor_ = std::jthread([this] { accept_all(); });
+}
+
+EngineProxy::~EngineProxy() {
+  stopping_ = true;
+  acceptor_.join();
+  servers_.clear();
+  ::close(listener_);
+}
+
+void EngineProxy::accept_all() {
+  while (!stopping_) {
+    pollfd event{listener_, POLLIN, 0};
+    if (::poll(&event, 1, 50) != 1) continue;
+    const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) continue;
+    const std::scoped_lock lock(mutex_);
+    servers_.emplace_back([this, client] { serve(client); });
+  }
+}
+
+void EngineProxy::serve(int client_fd) {
+  const Descriptor client(client_fd);
+  const Descriptor engine(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = address_of(engine_);
+  if (::connect(engine.fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) return;
+  bool from_client = false;  // what came last: bytes of ours after bytes of the engine's begin a request
+  char buffer[65536];
+  while (!stopping_) {
+    pollfd events[2] = {{client.fd, POLLIN, 0}, {engine.fd, POLLIN, 0}};
+    if (::poll(events, hangs_ ? 1 : 2, 20) <= 0) continue;
+    for (int side = 0; side < 2; ++side) {
+      if (events[side].revents == 0 || (hangs_ && side == 1)) continue;
+      const ssize_t got = ::read(events[side].fd, buffer, sizeof(buffer));
+      if (got <= 0) return;
+      if (side == 0 && !from_client) ++requests_;
+      from_client = side == 0;
+      if (::send(events[1 - side].fd, buffer, static_cast<std::size_t>(got), MSG_NOSIGNAL) != got) return;
+    }
+  }
+}
+
+}  // namespace serverledge::test

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "serverledge/net/http_client.hpp"
+#include "serverledge/net/http_message.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace serverledge::test {
+
+/// A container engine to test with, and what a test asks of it beside the code under test. Thread-safe.
+class DockerEngine {
+ public:
+  /// The engine at an address as in DOCKER_HOST.
+  explicit DockerEngine(std::string host);
+  /// The one that the ctest fixture has found or started (docker_engine.sh); ends the test as skipped if
+  /// there is none.
+  static DockerEngine of_fixture();
+
+  const std::string& host() const { return host_; }
+  /// The path of its socket; empty if it is reached by TCP.
+  std::string socket() const;
+
+  /// A request of its API; throws std::runtime_error if it is not answered, or not with a 2xx and `must`.
+  HttpResponse request(const std::string& method, const std::string& path, std::string body = {},
+                       bool must = true, const std::string& content_type = "application/json") const;
+  bool has_image(const std::string& reference) const;
+  /// Makes the image of one static program (SERVERLEDGE_TINY_EXECUTOR), if it is not there; its name.
+  std::string tiny_image() const;
+  /// Ids of all containers that carry that label, running or not.
+  std::vector<std::string> containers(const std::string& label) const;
+
+ private:
+  std::string host_;
+};
+
+/// An engine of the test's own, with its data in memory if that is asked for, to be stopped and started.
+/// Skips the test where there can be none.
+class OwnDockerEngine {
+ public:
+  /// `megabytes`: the size of the file system for its data; 0: a folder of the machine's disk.
+  explicit OwnDockerEngine(int megabytes = 0);
+  ~OwnDockerEngine();
+  OwnDockerEngine(const OwnDockerEngine&) = delete;
+  OwnDockerEngine& operator=(const OwnDockerEngine&) = delete;
+
+  const DockerEngine& engine() const { return engine_; }
+  /// The folder of its data.
+  std::string data() const { return folder_.file("data"); }
+  void start();
+  void stop();
+
+ private:
+  TemporaryFolder folder_;
+  bool mounted_ = false;
+  DockerEngine engine_;
+  pid_t pid_ = -1;
+};
+
+/// A socket before an engine's that counts the requests that pass, and may stop answering.
+class EngineProxy {
+ public:
+  explicit EngineProxy(const std::string& engine_socket);
+  ~EngineProxy();
+  EngineProxy(const EngineProxy&) = delete;
+  EngineProxy& operator=(const EngineProxy&) = delete;
+
+  std::string host() const { return "unix://" + path_; }
+  /// How many requests have been sent to the engine.
+  int requests() const { return requests_; }
+  /// From now on nothing that the engine says is passed on, or it is again.
+  void hang(bool hangs) { hangs_ = hangs; }
+
+ private:
+  void accept_all();
+  void serve(int client);
+
+  TemporaryFolder folder_;
+  const std::string engine_;
+  const std::string path_;
+  int listener_ = -1;
+  std::atomic<int> requests_ = 0;
+  std::atomic<bool> hangs_ = false;
+  std::atomic<bool> stopping_ = false;
+  std::mutex mutex_;
+  std::vector<std::jthread> servers_;
+  std::jthread acceptor_;
+};
+
+}  // namespace serverledge::test

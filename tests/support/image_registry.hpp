@@ -1,0 +1,38 @@
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "serverledge/net/http_server.hpp"
+#include "support/gate.hpp"
+
+namespace serverledge::test {
+
+/// A registry of container images on the loopback, with one image: the tiny executor, as `reference`. What
+/// is pulled of it waits at a gate if the test wants that.
+class ImageRegistry {
+ public:
+  ImageRegistry();
+
+  /// "127.0.0.1:<port>/tiny:1".
+  std::string reference() const;
+  /// From now on layers wait at the gate.
+  void hold() { held_ = true; }
+  serverledge::testing::Gate& gate() { return gate_; }
+  /// How often the manifest was asked for.
+  int asked() const { return asked_; }
+
+ private:
+  HttpResponse blob(std::string_view digest);
+
+  std::string layer_;
+  std::string config_;
+  std::string manifest_;
+  std::atomic<bool> held_ = false;
+  std::atomic<int> asked_ = 0;
+  serverledge::testing::Gate gate_;
+  HttpServer server_;
+  int port_ = 0;
+};
+
+}  // namespace serverledge::test
