@@ -116,11 +116,13 @@ TEST_CASE("options that make no sense are refused by their keys", "[docker]") {
   TemporaryFolder folder;
   Result<NodeLock> lock = NodeLock::acquire(folder.file("store"), folder.file("run"));
   REQUIRE(lock);
-  FolderArchive archive(folder.file("code"));
+  const auto archive = make_code_archive({.folder = folder.file("code")}, system_clock());
+  REQUIRE(archive);
+  SourceCode codes;
   Observer observer;
   AddressRanges networks;
   const auto refusal = [&](const DockerOptions& options) {
-    auto runtime = make_docker_runtime(options, *lock, archive, archive, observer, system_clock(), networks);
+    auto runtime = make_docker_runtime(options, *lock, **archive, codes, observer, system_clock(), networks);
     REQUIRE_FALSE(runtime);
     CHECK(runtime.error().code == ErrorCode::kInvalid);
     return runtime.error().message;

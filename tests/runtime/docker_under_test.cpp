@@ -32,16 +32,20 @@ std::string LogKeeper::text() const {
 }
 
 DockerUnderTest::DockerUnderTest(const std::string& host, const DockerSetup& setup)
-    : store_(setup.store.empty() ? folder_.file("store") : setup.store), archive_(store_ + "/code") {
+    : store_(setup.store.empty() ? folder_.file("store") : setup.store) {
   Result<NodeLock> lock =
       NodeLock::acquire(store_, setup.run_root.empty() ? folder_.file("run") : setup.run_root);
   if (!lock) FAIL(lock.error().message);
   lock_.emplace(std::move(*lock));
+  Result<std::unique_ptr<CodeArchive>> archive =
+      make_code_archive({.folder = store_ + "/code"}, system_clock());
+  if (!archive) FAIL(archive.error().message);
+  archive_ = std::move(*archive);
   DockerOptions options;
   options.host = host;
   if (setup.adjust) setup.adjust(options);
   Result<std::unique_ptr<ContainerRuntime>> runtime =
-      make_docker_runtime(options, *lock_, archive_, archive_, observer_, system_clock(), networks_);
+      make_docker_runtime(options, *lock_, *archive_, codes_, observer_, system_clock(), networks_);
   if (!runtime) FAIL(runtime.error().message);
   runtime_ = std::move(*runtime);
 }
@@ -81,23 +85,20 @@ Function DockerUnderTest::custom(const std::string& image) {
   return function;
 }
 
-Function DockerUnderTest::add(const char* runtime, const char* handler, const char* file,
-                              const std::string& source) {
+Function DockerUnderTest::add(const char* runtime, const char* handler, const std::string& source) {
   Function function;
   function.name = "main";
   function.runtime = runtime;
   function.memory_mb = 128;
   function.handler = handler;
-  archive_.add(function, source, file);
+  if (const Result<void> added = codes_.add(function, source, *archive_); !added) FAIL(added.error().message);
   return function;
 }
 
 Function DockerUnderTest::python(const std::string& source) {
-  return add("python314", "main.handler", "main.py", source);
+  return add("python314", "main.handler", source);
 }
 
-Function DockerUnderTest::nodejs(const std::string& source) {
-  return add("nodejs17ng", "main", "main.js", source);
-}
+Function DockerUnderTest::nodejs(const std::string& source) { return add("nodejs17ng", "main", source); }
 
 }  // namespace serverledge::test

@@ -9,10 +9,11 @@
 
 #include "runtime/runtime_under_test.hpp"
 #include "serverledge/net/address_ranges.hpp"
+#include "serverledge/runtime/code_archive.hpp"
 #include "serverledge/runtime/docker_runtime.hpp"
 #include "serverledge/runtime/node_lock.hpp"
 #include "support/docker_engine.hpp"
-#include "support/folder_archive.hpp"
+#include "support/source_code.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
@@ -60,14 +61,15 @@ class DockerUnderTest final : public RuntimeUnderTest {
   void stop();
 
  private:
-  Function add(const char* runtime, const char* handler, const char* file, const std::string& source);
+  Function add(const char* runtime, const char* handler, const std::string& source);
 
   TemporaryFolder folder_;
   const std::string store_;
   LogKeeper observer_;
   AddressRanges networks_;
   std::optional<NodeLock> lock_;
-  FolderArchive archive_;
+  std::unique_ptr<CodeArchive> archive_;
+  SourceCode codes_;
   std::unique_ptr<ContainerRuntime> runtime_;
 };
 

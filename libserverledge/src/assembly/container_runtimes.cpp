@@ -42,7 +42,8 @@ std::string engine_host(const Configuration& configuration) {
   const char* host = std::getenv("DOCKER_HOST");  // NOLINT(concurrency-mt-unsafe): nobody sets it
   if (host != nullptr && *host != '\0') return host;
   const bool wanted = configuration.text("container.runtime") == "docker";
-  return wanted || ::access(kUsualSocket, R_OK | W_OK) == 0 ? fmt::format("unix://{}", kUsualSocket) : std::string();
+  return wanted || ::access(kUsualSocket, R_OK | W_OK) == 0 ? fmt::format("unix://{}", kUsualSocket)
+                                                            : std::string();
 }
 
 DockerOptions docker_options(const Configuration& configuration, std::string host) {

@@ -13,9 +13,9 @@ enum { SL_PROTOCOL = 1, SL_MAX_FDS = 8, SL_ENTRANCE = 2, SL_CODE_MAX = 80, SL_PA
 
 // What the node asks for. An instance starts unspecialised: without code, with a worker that stands by.
 // Descriptors, in this order: SL_PYTHON (to the zygote), SL_NODEJS (to PID 1): events, listener, then the
-// entrances of `cgroup_count` control groups. SL_ZYGOTE (to PID 1): events, the zygote's control socket. SL_CODE (to
-// PID 1): events, the mount namespace to put the code into. `events` is where the answers to this request go;
-// it is closed by whoever has given the last one.
+// entrances of `cgroup_count` control groups. SL_ZYGOTE (to PID 1): events, the zygote's control socket.
+// SL_CODE (to PID 1): events, the mount namespace to put the code into. `events` is where the answers to this
+// request go; it is closed by whoever has given the last one.
 enum sl_operation { SL_PYTHON = 1, SL_NODEJS = 2, SL_ZYGOTE = 3, SL_CODE = 4 };
 
 enum sl_flag {
