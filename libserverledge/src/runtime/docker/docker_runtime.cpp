@@ -117,7 +117,7 @@ Result<std::string> DockerRuntime::image_of(const Function& function, TimePoint 
 }
 
 Result<std::string> DockerRuntime::code_folder(const Function& function) {
-  std::optional<std::string> folder = parts_.archive.folder(function);
+  std::optional<std::string> folder = parts_.archive.folder(function.code_digest);
   if (!folder) {
     const Result<std::string> bytes = parts_.code.code(function);
     if (!bytes) return bytes;
