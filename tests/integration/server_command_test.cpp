@@ -30,7 +30,8 @@ class Command {
   TemporaryFolder folder_;
 };
 
-TEST_CASE("--check-config tells a good configuration from a bad one, and starts nothing", "[integration]") {
+TEST_CASE("serverledge --check-config tells a good configuration from a bad one, and starts nothing",
+          "[integration]") {
   const Command good("api:\n  port: 4711\nscheduler.policy: localonly\n");
   const CommandRun fine = good.run({"--check-config", good.path()});
   CHECK(fine.exit_code == 0);
@@ -66,7 +67,8 @@ TEST_CASE("a configuration file that is named and missing is an error, not a def
   }
 }
 
-TEST_CASE("--print-config shows every key with its value and where that comes from", "[integration]") {
+TEST_CASE("serverledge --print-config shows every key with its value and where that comes from",
+          "[integration]") {
   const Command command("api.port: 4711\nscheduler.queue.capacity: 7\n");
   const CommandRun run =
       command.run({"--print-config", command.path()}, {"SERVERLEDGE_SCHEDULER_QUEUE_CAPACITY=8"});
