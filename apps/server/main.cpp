@@ -31,7 +31,8 @@ Examples:
 
 void print_configuration(const Configuration& configuration) {
   for (const Configuration::Effective& row : configuration.effective()) {
-    fmt::print("{} = {}  # {}\n", row.key, row.value, row.origin);
+    const bool secret = row.key == "etcd.password" && !row.value.empty();
+    fmt::print("{} = {}  # {}\n", row.key, secret ? "(hidden)" : row.value, row.origin);
   }
 }
 

@@ -28,45 +28,6 @@ std::optional<std::string> value_of(KeyValueStore& store, std::string_view key) 
   return *entry ? std::optional((*entry)->value) : std::nullopt;
 }
 
-TEST_CASE("What is put can be read, listed by prefix in order, and removed", "[embedded_store]") {
-  const auto store = open(":memory:");
-  REQUIRE(store->put("/function/b", "2"));
-  REQUIRE(store->put("/function/a", "1"));
-  REQUIRE(store->put("/functionx", "other"));
-  REQUIRE(store->put("/functio", "other"));
-  CHECK(value_of(*store, "/function/a") == "1");
-  CHECK(value_of(*store, "/function/c") == std::nullopt);
-
-  const auto listed = store->list("/function/");
-  REQUIRE(listed);
-  REQUIRE(listed->size() == 2);
-  CHECK((*listed)[0].key == "/function/a");
-  CHECK((*listed)[1].value == "2");
-  CHECK(*store->keys("/function") == std::vector<std::string>{"/function/a", "/function/b", "/functionx"});
-  CHECK(store->keys("")->size() == 4);
-
-  const auto removed = store->remove("/function/a");
-  REQUIRE(removed);
-  CHECK(removed->has_value());
-  CHECK(value_of(*store, "/function/a") == std::nullopt);
-  CHECK_FALSE(store->remove("/function/a")->has_value());
-  CHECK(store->healthy());
-}
-
-TEST_CASE("Keys and values are bytes: empty values, NUL and 0xff come back as they were",
-          "[embedded_store]") {
-  const auto store = open(":memory:");
-  const std::string key("k\0\xff", 3);
-  const std::string value("\0\xff\0", 3);
-  REQUIRE(store->put(key, value));
-  REQUIRE(store->put("\xff\xff", "last"));
-  REQUIRE(store->put("empty", ""));
-  CHECK(value_of(*store, key) == value);
-  CHECK(value_of(*store, "empty") == "");
-  CHECK(store->keys(std::string_view("k\0", 2))->size() == 1);
-  CHECK(store->keys("\xff")->size() == 1);
-}
-
 TEST_CASE("Revisions grow with every change, also over a restart", "[embedded_store]") {
   const TemporaryFolder folder;
   std::uint64_t last = 0;
@@ -83,33 +44,6 @@ TEST_CASE("Revisions grow with every change, also over a restart", "[embedded_st
     CHECK(removed->value() > last);
     last = removed->value();
   }
-}
-
-TEST_CASE("Of 50 concurrent creates of one key exactly one succeeds, the others find that it exists",
-          "[embedded_store]") {
-  const TemporaryFolder folder;
-  const auto store = open(folder.file("store"));
-  std::atomic<int> created = 0;
-  std::atomic<int> existed = 0;
-  std::atomic<bool> go = false;
-  {
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < 50; ++i) {
-      threads.emplace_back([&, i] {
-        go.wait(false);
-        const auto result = store->create("/function/f", std::to_string(i));
-        if (result) {
-          ++created;
-        } else if (result.error().code == ErrorCode::kExists) {
-          ++existed;
-        }
-      });
-    }
-    go = true;
-    go.notify_all();
-  }
-  CHECK(created == 1);
-  CHECK(existed == 49);
 }
 
 TEST_CASE("Writes that come together are all there, each with a revision of its own", "[embedded_store]") {

@@ -1,5 +1,7 @@
 #include "api/function_routes.hpp"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,6 +26,26 @@ HttpResponse refusal(const Error& error) {
   }
 }
 
+HttpResponse stored_answer(const Function& function, std::size_t code_inline_max) {
+  if (code_inline_max == 0 || function.code_size <= code_inline_max)
+    return named_answer("Created", function.name);
+  const std::string warning = fmt::format(
+      "code over {} bytes lies in pieces beside the record: nodes of the Go implementation do not "
+      "serve this function",
+      code_inline_max);
+  std::string body;
+  JsonWriter(body)
+      .begin_object()
+      .key("Created")
+      .string(function.name)
+      .key("Warning")
+      .string(warning)
+      .end_object();
+  HttpResponse answer = json_answer(200, std::move(body));
+  answer.headers.add("Warning", fmt::format("299 - \"{}\"", warning));
+  return answer;
+}
+
 }  // namespace
 
 HttpResponse FunctionRoutes::store(const HttpRequest& request, bool replace) {
@@ -37,7 +59,7 @@ HttpResponse FunctionRoutes::store(const HttpRequest& request, bool replace) {
   const Result<FunctionPtr> stored =
       replace ? registry_.update(std::move(*function), *code) : registry_.create(std::move(*function), *code);
   if (!stored) return refusal(stored.error());
-  return named_answer("Created", (*stored)->name);
+  return stored_answer(**stored, code_inline_max_);
 }
 
 HttpResponse FunctionRoutes::remove(const HttpRequest& request) {

@@ -10,8 +10,9 @@ namespace serverledge {
 /// Thread-safe; the registry and the required parts must outlive it.
 class FunctionRoutes {
  public:
-  FunctionRoutes(FunctionRegistry& registry, FunctionRequirements requirements)
-      : registry_(registry), requirements_(std::move(requirements)) {}
+  /// Who stores code over `code_inline_max` bytes is told that not every node serves it; 0: says nothing.
+  FunctionRoutes(FunctionRegistry& registry, FunctionRequirements requirements, std::size_t code_inline_max)
+      : registry_(registry), requirements_(std::move(requirements)), code_inline_max_(code_inline_max) {}
 
   HttpResponse create(const HttpRequest& request) { return store(request, /*replace=*/false); }
   /// Stores the function also if there was none of that name.
@@ -25,6 +26,7 @@ class FunctionRoutes {
 
   FunctionRegistry& registry_;
   const FunctionRequirements requirements_;
+  const std::size_t code_inline_max_;
 };
 
 }  // namespace serverledge

@@ -12,8 +12,8 @@
 #include "assembly/container_runtimes.hpp"
 #include "assembly/node_settings.hpp"
 #include "assembly/observers.hpp"
+#include "assembly/stores.hpp"
 #include "serverledge/api/http_api.hpp"
-#include "serverledge/cluster/embedded_store.hpp"
 #include "serverledge/cluster/stored_registry.hpp"
 #include "serverledge/cluster/stored_results.hpp"
 #include "serverledge/net/http_client.hpp"
@@ -31,6 +31,7 @@ struct OpenedNode::Parts {
   std::shared_ptr<Observer> observer;
   Observers observers;
   std::optional<NodeLock> lock;
+  std::unique_ptr<KeyValueStore> disk;  // with a cluster: what the node keeps itself
   std::unique_ptr<KeyValueStore> store;
   std::unique_ptr<FunctionRegistry> registry;
   std::unique_ptr<StoredResults> results;
@@ -63,15 +64,6 @@ constexpr const char* kMemory = ":memory:";
 constexpr Duration kAnswerTime = std::chrono::seconds(2);
 /// How often unpacked code that no function has any more is looked for.
 constexpr Duration kCollectionInterval = std::chrono::minutes(1);
-
-/// What cannot be done yet is refused, rather than done otherwise than asked.
-Result<void> check_supported(const Configuration& configuration) {
-  if (configuration.is_set("etcd.address")) {
-    return Unexpected(ErrorCode::kInvalid,
-                      "etcd.address: clusters are not supported yet; leave it out to use the embedded store");
-  }
-  return {};
-}
 
 Result<std::unique_ptr<OffloadingPolicy>> make_policy(const Configuration& configuration, Random& chance) {
   const std::string name = configuration.text("scheduler.policy");
@@ -146,12 +138,14 @@ class NodeBuilder {
     if (overrides_.store) {
       parts_.store = std::move(overrides_.store);
     } else {
-      Result<std::unique_ptr<KeyValueStore>> store = open_embedded_store(store_path_, *parts_.clock);
-      if (!store) return Unexpected(named("store.path", std::move(store).error()));
-      parts_.store = std::move(*store);
+      Result<Stores> stores = open_stores(configuration_, store_path_, *parts_.clock);
+      if (!stores) return Unexpected(std::move(stores).error());
+      parts_.disk = std::move(stores->disk);
+      parts_.store = std::move(stores->shared);
     }
-    parts_.registry =
-        make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer, StoreSharing::kAlone);
+    parts_.registry = make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer,
+                                           parts_.disk ? StoreSharing::kShared : StoreSharing::kAlone,
+                                           parts_.disk.get());
     parts_.results = std::make_unique<StoredResults>(*parts_.store, *parts_.clock, *parts_.observer,
                                                      configuration_.duration("async.ttl"));
     return {};
@@ -220,6 +214,7 @@ class NodeBuilder {
     HttpApiOptions api;
     api.body_max = configuration_.bytes("api.body.max");
     api.code_max = configuration_.bytes("api.code.max");
+    if (parts_.disk) api.code_inline_max = kLargestInlineCode;
     CodeDownloadOptions download;
     download.schemes = configuration_.list("code.url.schemes");
     download.size_max = api.code_max;
@@ -303,7 +298,6 @@ Node& OpenedNode::node() { return *parts_->node; }
 const std::vector<std::string>& OpenedNode::notices() const { return parts_->notices; }
 
 Result<void> check_configuration(const Configuration& configuration) {
-  if (Result<void> supported = check_supported(configuration); !supported) return supported;
   SeededRandom chance{0};
   if (auto policy = make_policy(configuration, chance); !policy) return Unexpected(policy.error());
   return {};

@@ -7,14 +7,13 @@
 namespace serverledge {
 namespace {
 
-constexpr std::string_view kPrefix = "/serverledge/code/";
 constexpr std::size_t kPieceSize = std::size_t{1} << 20;
 
-std::string folder(std::string_view function, std::string_view digest) {
-  return fmt::format("{}{}/{}/", kPrefix, function, digest);
-}
-
 }  // namespace
+
+std::string CodePieces::folder(std::string_view function, std::string_view digest) const {
+  return fmt::format("{}{}/{}/", prefix_, function, digest);
+}
 
 Result<void> CodePieces::write(std::string_view function, std::string_view digest, std::string_view code) {
   const std::string at = folder(function, digest);
@@ -52,15 +51,15 @@ void CodePieces::remove(std::string_view function, std::string_view digest) {
 }
 
 Result<std::vector<CodePieces::Owner>> CodePieces::owners() {
-  const auto keys = store_.keys(kPrefix);
+  const auto keys = store_.keys(prefix_);
   if (!keys) return Unexpected(keys.error());
   std::vector<Owner> owners;
   for (const std::string& key : *keys) {
     // <prefix><function>/<digest>/<n>
     const std::size_t last = key.rfind('/');
     const std::size_t middle = last == 0 ? std::string::npos : key.rfind('/', last - 1);
-    if (middle == std::string::npos || middle < kPrefix.size()) continue;
-    Owner owner{key.substr(kPrefix.size(), middle - kPrefix.size()),
+    if (middle == std::string::npos || middle < prefix_.size()) continue;
+    Owner owner{key.substr(prefix_.size(), middle - prefix_.size()),
                 key.substr(middle + 1, last - middle - 1)};
     if (owners.empty() || owners.back() != owner) owners.push_back(std::move(owner));
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "serverledge/core/key_value_store.hpp"
@@ -14,7 +15,9 @@ namespace serverledge {
 /// name and the digest of the code, so that what is written never changes. Thread-safe.
 class CodePieces {
  public:
-  explicit CodePieces(KeyValueStore& store) : store_(store) {}
+  /// In the store, under the prefix that all nodes of a cluster know, or another one.
+  explicit CodePieces(KeyValueStore& store, std::string prefix = "/serverledge/code/")
+      : store_(store), prefix_(std::move(prefix)) {}
 
   /// Writes all pieces; what was written of them is removed again if one fails.
   Result<void> write(std::string_view function, std::string_view digest, std::string_view code);
@@ -32,7 +35,10 @@ class CodePieces {
   Result<std::vector<Owner>> owners();
 
  private:
+  std::string folder(std::string_view function, std::string_view digest) const;
+
   KeyValueStore& store_;
+  const std::string prefix_;
 };
 
 }  // namespace serverledge

@@ -51,6 +51,18 @@ void FunctionCopy::told(const std::string& name, const FunctionPtr& function, st
   change(name, function);
 }
 
+void FunctionCopy::begin_anew() {
+  const std::scoped_lock lock(changes_);
+  told_ = 0;
+  ahead_.clear();
+}
+
+void FunctionCopy::drop(const std::string& name) {
+  const std::scoped_lock lock(changes_);
+  ahead_.erase(name);
+  change(name, nullptr);
+}
+
 void FunctionCopy::told_all(Functions functions, std::uint64_t revision) {
   const std::scoped_lock lock(changes_);
   told_ = revision;
@@ -81,7 +93,7 @@ void FunctionCopy::change(const std::string& name, const FunctionPtr& function) 
 
 /// Tells of a change, if it is one: whether it is.
 bool FunctionCopy::tell(const std::string& name, const FunctionPtr& before, const FunctionPtr& now) const {
-  const bool same = before && now ? before->revision == now->revision : before == now;
+  const bool same = before && now ? *before == *now : before == now;
   if (!same && listener_) listener_(name, now);
   return !same;
 }

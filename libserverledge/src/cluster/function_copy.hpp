@@ -29,6 +29,10 @@ class FunctionCopy {
   void ahead(const std::string& name, const FunctionPtr& function, std::uint64_t revision);
   /// What the watch tells (null: removed).
   void told(const std::string& name, const FunctionPtr& function, std::uint64_t revision);
+  /// The store lost its data: the revisions seen so far mean nothing any more.
+  void begin_anew();
+  /// Removes a function that the store does not have.
+  void drop(const std::string& name);
   /// All that there was at that revision, as the watch tells it.
   void told_all(Functions functions, std::uint64_t revision);
 

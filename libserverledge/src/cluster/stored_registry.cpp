@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <utility>
 
 #include "cluster/code_pieces.hpp"
 #include "cluster/function_copy.hpp"
+#include "cluster/function_keeper.hpp"
 #include "cluster/function_lookups.hpp"
 #include "cluster/turns.hpp"
 #include "serverledge/net/base64.hpp"
@@ -15,10 +17,11 @@ namespace serverledge {
 namespace {
 
 constexpr std::string_view kPrefix = "/function/";
-/// Code up to this size stands in the record, where nodes of the Go implementation find it.
-constexpr std::size_t kLargestInline = 1'000'000;
 /// How long a change waits for those before it.
 constexpr Duration kDeadline = std::chrono::seconds(30);
+/// Of a function's revision: the store's own (enough for a million changes a second over eight years). The
+/// bits above it say in which numbering.
+constexpr int kRevisionBits = 48;
 
 std::string key_of(std::string_view name) { return fmt::format("{}{}", kPrefix, name); }
 std::string name_of(const std::string& key) { return key.substr(kPrefix.size()); }
@@ -53,8 +56,10 @@ Result<Record> read_record(const StoredEntry& entry) {
 
 class StoredRegistry final : public FunctionRegistry, private StoreListener {
  public:
-  StoredRegistry(KeyValueStore& store, Clock& clock, Observer& observer)
-      : store_(store), observer_(observer), pieces_(store), lookups_(clock) {}
+  StoredRegistry(KeyValueStore& store, Clock& clock, Observer& observer, KeyValueStore* disk)
+      : store_(store), observer_(observer), pieces_(store), lookups_(clock) {
+    if (disk != nullptr) keeper_ = std::make_unique<FunctionKeeper>(store, *disk, observer);
+  }
 
   /// Reads what there is, as far as the store answers, and begins to watch it.
   void start(StoreSharing sharing);
@@ -71,11 +76,14 @@ class StoredRegistry final : public FunctionRegistry, private StoreListener {
   struct Nothing {};
 
   // What the watch tells, on the store's thread.
+  void connected(const std::string& incarnation) override { incarnation_ = incarnation; }
   void reset(const std::vector<StoredEntry>& all, std::uint64_t revision) override;
   void put(const StoredEntry& entry) override;
   void removed(const std::string& key, std::uint64_t revision) override;
 
+  void load_kept();
   FunctionPtr function_of(const StoredEntry& entry);
+  std::uint64_t revision_of(std::uint64_t stored) const;
   Result<FunctionPtr> look_up(const std::string& name);
   Result<Turns<Nothing>::Turn> turn();
   Result<FunctionPtr> write(Function function, std::string_view code, bool replace);
@@ -88,11 +96,27 @@ class StoredRegistry final : public FunctionRegistry, private StoreListener {
   CodePieces pieces_;
   FunctionCopy copy_;
   FunctionLookups lookups_;
-  Turns<Nothing> turns_;  // of changes: code and record go together
+  Turns<Nothing> turns_;                    // of changes: code and record go together
+  std::unique_ptr<FunctionKeeper> keeper_;  // with a cluster's store
+  std::string incarnation_;                 // of the watch's thread
+  // Which numbering the store's revisions are of, in the highest bits of a function's revision: a store that
+  // lost its data gives the same numbers to other records.
+  std::atomic<std::uint64_t> numbering_{0};
   std::unique_ptr<KeyValueStore::Watch> watch_;
 };
 
+/// What was known before the restart, for as long as the store cannot be asked.
+void StoredRegistry::load_kept() {
+  FunctionCopy::Functions functions;
+  for (const StoredEntry& entry : keeper_->start()) {
+    if (FunctionPtr function = function_of(entry)) functions.emplace(name_of(entry.key), std::move(function));
+  }
+  copy_.told_all(std::move(functions), 0);
+  numbering_ = 1;
+}
+
 void StoredRegistry::start(StoreSharing sharing) {
+  if (keeper_) load_kept();
   if (const auto entries = store_.list(kPrefix)) {
     for (const StoredEntry& entry : *entries) {
       if (const FunctionPtr function = function_of(entry))
@@ -100,7 +124,8 @@ void StoredRegistry::start(StoreSharing sharing) {
     }
     if (sharing == StoreSharing::kAlone) remove_leftover_code();
   } else {
-    observer_.log(LogLevel::kWarning, "functions_not_read", {{"reason", entries.error().message}});
+    observer_.log(LogLevel::kWarning, "functions_not_read",
+                  {{"reason", entries.error().message}, {"known", std::to_string(copy_.all()->size())}});
   }
   watch_ = store_.watch(kPrefix, *this);
 }
@@ -121,35 +146,64 @@ Result<FunctionPtr> StoredRegistry::look_up(const std::string& name) {
   if (!entry) return Unexpected(entry.error());
   FunctionPtr function = *entry ? function_of(**entry) : nullptr;
   if (!function) return Unexpected(ErrorCode::kNotFound, fmt::format("there is no function '{}'", name));
-  copy_.ahead(name, function, function->revision);
+  copy_.ahead(name, function, (*entry)->revision);
   return function;
 }
 
 /// The function of an entry; null, and a line in the log, if it cannot be read.
 FunctionPtr StoredRegistry::function_of(const StoredEntry& entry) {
-  if (FunctionPtr known = copy_.find(name_of(entry.key)); known && known->revision == entry.revision)
-    return known;
+  const std::uint64_t revision = revision_of(entry.revision);
+  const FunctionPtr known = copy_.find(name_of(entry.key));
+  if (known && known->revision == revision) return known;
   auto record = read_record(entry);
-  if (record) return std::make_shared<const Function>(std::move(record->function));
-  observer_.log(LogLevel::kWarning, "function_unreadable",
-                {{"key", entry.key}, {"reason", record.error().message}});
-  return nullptr;
+  if (!record) {
+    observer_.log(LogLevel::kWarning, "function_unreadable",
+                  {{"key", entry.key}, {"reason", record.error().message}});
+    return nullptr;
+  }
+  Function& function = record->function;
+  if (known && known->revision >> kRevisionBits != revision >> kRevisionBits) {
+    // The same record in another numbering is the same function: its containers stay.
+    function.revision = known->revision;
+    if (function == *known) return known;
+  }
+  function.revision = revision;
+  return std::make_shared<const Function>(std::move(function));
+}
+
+std::uint64_t StoredRegistry::revision_of(std::uint64_t stored) const {
+  return (numbering_ << kRevisionBits) | (stored & ((std::uint64_t{1} << kRevisionBits) - 1));
 }
 
 void StoredRegistry::reset(const std::vector<StoredEntry>& all, std::uint64_t revision) {
+  FunctionKeeper::Compared compared;
+  if (keeper_) compared = keeper_->reset(all, revision, incarnation_);
+  if (compared.other_data) {
+    ++numbering_;
+    copy_.begin_anew();
+  }
   FunctionCopy::Functions functions;
   for (const StoredEntry& entry : all) {
     if (FunctionPtr function = function_of(entry)) functions.emplace(name_of(entry.key), std::move(function));
+  }
+  for (const std::string& key : compared.lost) {
+    if (FunctionPtr known = copy_.find(name_of(key))) functions.emplace(name_of(key), std::move(known));
+  }
+  if (!compared.lost.empty()) {
+    observer_.log(LogLevel::kError, "store_lost_data",
+                  {{"functions", std::to_string(compared.lost.size())}, {"now", "putting them back"}});
   }
   copy_.told_all(std::move(functions), revision);
 }
 
 void StoredRegistry::put(const StoredEntry& entry) {
   copy_.told(name_of(entry.key), function_of(entry), entry.revision);
+  if (keeper_) keeper_->put(entry);
 }
 
 void StoredRegistry::removed(const std::string& key, std::uint64_t revision) {
   copy_.told(name_of(key), nullptr, revision);
+  if (keeper_) keeper_->removed(key);
 }
 
 Result<Turns<StoredRegistry::Nothing>::Turn> StoredRegistry::turn() {
@@ -169,7 +223,7 @@ Result<FunctionPtr> StoredRegistry::update(Function function, std::string_view c
 Result<FunctionPtr> StoredRegistry::write(Function function, std::string_view code, bool replace) {
   function.code_digest = code.empty() ? "" : sha256_hex(code);
   function.code_size = code.size();
-  const bool large = code.size() > kLargestInline;
+  const bool large = code.size() > kLargestInlineCode;
   const auto mine = turn();
   if (!mine) return Unexpected(mine.error());
   const auto before = stored(function.name);
@@ -197,7 +251,7 @@ Result<FunctionPtr> StoredRegistry::write(Function function, std::string_view co
       drop_code(function.name, function.code_digest);
     return Unexpected(revision.error().code == ErrorCode::kExists ? exists(function.name) : revision.error());
   }
-  function.revision = *revision;
+  function.revision = revision_of(*revision);
   auto published = std::make_shared<const Function>(std::move(function));
   copy_.ahead(published->name, published, *revision);
   if (*before) drop_code(published->name, (*before)->code_digest);
@@ -212,7 +266,13 @@ Result<void> StoredRegistry::remove(std::string_view name) {
   if (!before) return Unexpected(before.error());
   const auto revision = store_.remove(key_of(name));
   if (!revision) return Unexpected(revision.error());
-  if (!*revision) return Unexpected(ErrorCode::kNotFound, fmt::format("there is no function '{}'", name));
+  if (!*revision) {
+    if (keeper_ && keeper_->withdraw(key_of(name))) {  // the store has lost it, and was about to get it back
+      copy_.drop(own);
+      return {};
+    }
+    return Unexpected(ErrorCode::kNotFound, fmt::format("there is no function '{}'", name));
+  }
   copy_.ahead(own, nullptr, **revision);
   if (*before) drop_code(own, (*before)->code_digest);
   return {};
@@ -242,6 +302,9 @@ void StoredRegistry::remove_leftover_code() {
 
 Result<std::string> StoredRegistry::code(const Function& function) {
   if (function.code_digest.empty()) return std::string();
+  if (keeper_) {  // the disk is nearer than the store, and never away
+    if (auto kept = keeper_->code(key_of(function.name), function)) return kept;
+  }
   const auto entry = store_.get(key_of(function.name));
   if (!entry) return Unexpected(entry.error());
   if (*entry) {
@@ -261,8 +324,8 @@ Result<std::string> StoredRegistry::code(const Function& function) {
 }  // namespace
 
 std::unique_ptr<FunctionRegistry> make_stored_registry(KeyValueStore& store, Clock& clock, Observer& observer,
-                                                       StoreSharing sharing) {
-  auto registry = std::make_unique<StoredRegistry>(store, clock, observer);
+                                                       StoreSharing sharing, KeyValueStore* disk) {
+  auto registry = std::make_unique<StoredRegistry>(store, clock, observer, disk);
   registry->start(sharing);
   return registry;
 }

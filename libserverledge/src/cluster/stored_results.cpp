@@ -8,6 +8,7 @@
 namespace serverledge {
 namespace {
 
+constexpr Duration kProbe = std::chrono::milliseconds(200);
 constexpr std::size_t kMostWaiting = 10'000;
 constexpr std::size_t kMostWaitingBytes = std::size_t{256} << 20;
 
@@ -91,6 +92,8 @@ void StoredResults::pump(TimePoint now) {
     const std::scoped_lock lock(mutex_);
     for (const Waiting& waiting : outbox_) ids.push_back(waiting.request_id);
   }
+  // A store that is away is asked briefly, so that one which hangs does not hold up the thread.
+  if (!ids.empty() && !store_.healthy() && !store_.get(key_of(ids.front()), kProbe)) return;
   for (const std::string& id : ids) {
     std::string answer;
     Duration left{};

@@ -87,9 +87,16 @@ constexpr ConfigurationKey kKeys[] = {
      1, 10000},
     {"container.timeout", kSeconds, "60", "How long an invocation may run if its function has no TimeoutSec.",
      0.001},
-    {"etcd.address", kText, "",
-     "Address of etcd, host:port, for a cluster. Not supported yet: a node does not start with it. Default: "
-     "none, the embedded store."},
+    {"etcd.address", kList, "",
+     "Addresses of etcd's members, host:port or https://host:port, for a cluster. Default: none, the embedded "
+     "store."},
+    {"etcd.ca", kText, "",
+     "File (PEM) of the authority that signed etcd's certificate; with it, etcd is reached by TLS. Default: "
+     "those that this machine trusts."},
+    {"etcd.cert", kText, "", "File (PEM) of this node's certificate for etcd, if etcd asks for one."},
+    {"etcd.key", kText, "", "File (PEM) of the key that belongs to etcd.cert."},
+    {"etcd.password", kText, "", "Password of etcd.user."},
+    {"etcd.user", kText, "", "User of etcd. Default: none, no authentication."},
     {"factory.images.refresh", kBoolean, "false",
      "Pull images anew when a node first uses them; a local one serves where that fails."},
     {"janitor.interval", kSeconds, "30", "How often idle containers are checked for expiry.", 0.001},

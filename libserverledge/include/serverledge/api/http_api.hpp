@@ -15,6 +15,9 @@ namespace serverledge {
 struct HttpApiOptions {
   std::size_t body_max = std::size_t{6} << 20U;   ///< bytes of a request's body
   std::size_t code_max = std::size_t{64} << 20U;  ///< bytes of a function's code, before base64
+  /// In a cluster: code over that many bytes is not served by nodes of the Go implementation, and whoever
+  /// stores such a function is told. 0: no cluster.
+  std::size_t code_inline_max = 0;
   /// Fetches the code of a function that is given by a URL, within limits of its own. Required.
   std::function<Result<std::string>(const std::string& url)> download;
   /// The text of `/metrics`; empty: there is no such route.

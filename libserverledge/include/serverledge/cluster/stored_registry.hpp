@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "serverledge/core/clock.hpp"
@@ -15,6 +16,9 @@ enum class StoreSharing {
   kShared,  ///< other nodes
 };
 
+/// Code up to this size, in bytes, stands in the record, where nodes of the Go implementation find it.
+constexpr std::size_t kLargestInlineCode = 1'000'000;
+
 /// The functions in a store: records under `/function/<name>` as the contract has them, code up to 1 MB
 /// inside the record, larger code in pieces of 1 MiB under `/serverledge/code/<name>/<SHA-256 of the
 /// code>/<n>`, written before the record that refers to it and removed after the last one that did.
@@ -24,11 +28,16 @@ enum class StoreSharing {
 /// s. What this node itself changed is in the copy when the call returns. Records that cannot be read are
 /// logged and passed over.
 ///
+/// With a store that may be away (a cluster's), `disk` is a store of this node: functions that were known
+/// when the node stopped are known again when it starts, with their code, whether or not the store can be
+/// asked. What other nodes removed meanwhile goes as soon as the store tells. What the store lost itself (it
+/// was wiped, or restored from an old backup) is put back, unless the name has been taken anew.
+///
 /// The listener of `on_change` runs on the thread that made the change, or on the store's.
 /// Creates, updates and removals wait for each other (30 s at most, then kUnavailable).
 ///
-/// Thread-safe. `store`, `clock` and `observer` must outlive it.
+/// Thread-safe. `store`, `disk`, `clock` and `observer` must outlive it.
 std::unique_ptr<FunctionRegistry> make_stored_registry(KeyValueStore& store, Clock& clock, Observer& observer,
-                                                       StoreSharing sharing);
+                                                       StoreSharing sharing, KeyValueStore* disk = nullptr);
 
 }  // namespace serverledge

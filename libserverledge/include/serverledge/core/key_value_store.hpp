@@ -24,7 +24,12 @@ struct StoredEntry {
 class StoreListener {
  public:
   virtual ~StoreListener() = default;
-  /// The whole prefix as it was at `revision`; the first event of every (re)connection.
+  /// Just before a reset, by stores that can lose their data (a wiped or restored etcd): a name of the data
+  /// that follows. Another name, or a smaller revision of the reset, means that what is missing was lost, not
+  /// removed.
+  virtual void connected(const std::string& /*incarnation*/) {}
+  /// The whole prefix as it was at `revision`: the first event, and again whenever changes may have been
+  /// missed.
   virtual void reset(const std::vector<StoredEntry>& all, std::uint64_t revision) = 0;
   virtual void put(const StoredEntry& entry) = 0;
   virtual void removed(const std::string& key, std::uint64_t revision) = 0;

@@ -1,0 +1,158 @@
+// Several real nodes with real functions on one real etcd.
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <future>
+#include <string>
+
+#include "serverledge/net/base64.hpp"
+#include "support/answers.hpp"
+#include "support/etcd_process.hpp"
+#include "support/node_process.hpp"
+#include "support/skip.hpp"
+
+namespace serverledge::test {
+namespace {
+
+EtcdProcess::Options wanted() {
+  if (!EtcdProcess::installed()) skip_test("etcd-server or etcd-client is not installed");
+  return {};
+}
+
+NodeProcess::Options on(const EtcdProcess& etcd) {
+  return {{{"etcd.address", etcd.address()},
+           {"sandbox.network", "host"},
+           {"sandbox.stock.nodejs", "0"},
+           {"sandbox.stock.python", "0"}},
+          {}};
+}
+
+std::string returning(const std::string& what) {
+  return "def handler(params, context):\n    return '" + what + "'\n";
+}
+
+std::string call(const NodeProcess& node, const std::string& function) {
+  const HttpResponse answer = node.post("/invoke/" + function, "{}");
+  return answer.status == 200 ? text_member(answer, "Result") : std::to_string(answer.status);
+}
+
+/// How long the slowest of some calls took.
+Duration slowest(const NodeProcess& node, const std::string& function, int calls) {
+  Duration most{};
+  for (int i = 0; i < calls; ++i) {
+    const TimePoint before = system_clock().now();
+    CHECK(call(node, function) == "\"one\"");
+    most = std::max(most, system_clock().now() - before);
+  }
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("a function created on one node runs on another; updates and removals take effect there too",
+          "[integration]") {
+  const EtcdProcess etcd(wanted());
+  const NodeProcess a(on(etcd));
+  const NodeProcess b(on(etcd));
+  a.create_python("f", returning("one"));
+  CHECK(call(b, "f") == "\"one\"");  // also before the watch has told: an unknown name is looked up
+  CHECK(call(a, "f") == "\"one\"");
+  const TimePoint updating = system_clock().now();
+  b.create_python("f", returning("two"));
+  CHECK(eventually([&] { return call(a, "f") == "\"two\""; }));
+  WARN("an update took " << seconds(system_clock().now() - updating)
+                         << " s to the other node's first new answer");
+  // The containers of the old record are gone: the one that is left is the new one's.
+  CHECK(eventually([&] { return member(a.get("/status"), "AvailableWarmContainers") == R"({"f":1})"; }));
+  CHECK(call(a, "f") == "\"two\"");
+
+  const HttpResponse accepted = a.post("/invoke/f", R"({"Async":true})");
+  REQUIRE(accepted.status == 200);
+  HttpResponse answer;
+  CHECK(eventually([&] {
+    answer = b.get("/poll/" + text_member(accepted, "ReqId"));
+    return answer.status == 200;
+  }));
+  CHECK(text_member(answer, "Result") == "\"two\"");
+
+  CHECK(a.post("/delete", R"({"Name":"f"})").status == 200);
+  CHECK(eventually([&] { return call(b, "f") == "404"; }));
+}
+
+TEST_CASE("while etcd hangs or is gone, calls of known functions go on as before; answers come later",
+          "[integration]") {
+  EtcdProcess etcd(wanted());
+  const NodeProcess a(on(etcd));
+  const NodeProcess b(on(etcd));
+  a.create_python("f", returning("one"));
+  CHECK(call(a, "f") == "\"one\"");
+  slowest(a, "f", 50);
+  etcd.signal(SIGSTOP);
+  // A call that asked etcd would take at least the shortest of its deadlines, 200 ms, and each would.
+  const TimePoint before = system_clock().now();
+  slowest(a, "f", 100);
+  CHECK(system_clock().now() - before < std::chrono::seconds(15));
+  const HttpResponse accepted = a.post("/invoke/f", R"({"Async":true})");
+  REQUIRE(accepted.status == 200);
+  CHECK(text_member(poll(a, accepted), "Result") == "\"one\"");
+  const HttpResponse refused =
+      a.post("/create", R"({"Name":"g","Runtime":"python314","MemoryMB":128,)"
+                        R"("Handler":"g.handler","TarFunctionCode":"cHJpbnQoKQ=="})");
+  CHECK(refused.status == 503);
+  CHECK(member(refused, "Error").find("etcd") != std::string::npos);
+  etcd.kill();
+  slowest(a, "f", 50);
+  etcd.start();
+  HttpResponse answer;
+  CHECK(eventually([&] {
+    answer = b.get("/poll/" + text_member(accepted, "ReqId"));
+    return answer.status == 200;
+  }));
+  CHECK(text_member(answer, "Result") == "\"one\"");
+  CHECK(a.post("/delete", R"({"Name":"f"})").status == 200);
+  CHECK(eventually([&] { return call(b, "f") == "404"; }));
+}
+
+TEST_CASE("a node restarted while etcd is gone runs its functions, and learns later what changed",
+          "[integration]") {
+  EtcdProcess etcd(wanted());
+  NodeProcess a(on(etcd));
+  const NodeProcess b(on(etcd));
+  b.create_python("called", returning("one"));
+  b.create_python("never", returning("one"));  // its code has never been unpacked on a
+  REQUIRE(call(a, "called") == "\"one\"");
+  REQUIRE(eventually([&] { return a.get("/function").body == "[\"called\",\"never\"]\n"; }));
+  etcd.kill();
+  CHECK(a.stop() == 0);
+  a.start();
+  CHECK(call(a, "called") == "\"one\"");
+  CHECK(call(a, "never") == "\"one\"");
+  etcd.start();
+  REQUIRE(eventually([&] { return b.post("/delete", R"({"Name":"never"})").status == 200; }));
+  CHECK(eventually([&] { return a.get("/function").body == "[\"called\"]\n"; }));
+  b.create_python("called", returning("two"));
+  CHECK(eventually([&] { return call(a, "called") == "\"two\""; }));
+}
+
+TEST_CASE("who stores code over 1 MB in a cluster is told that Go nodes do not serve it", "[integration]") {
+  const EtcdProcess etcd(wanted());
+  const NodeProcess node(on(etcd));
+  const auto create = [&](const std::string& name, std::size_t size) {
+    std::string source = returning(name) + "# ";
+    SeededRandom random(5);
+    while (source.size() < size) source.push_back(static_cast<char>('a' + random.below(26)));
+    std::string body = R"({"Name":")" + name + R"(","Runtime":"python314","MemoryMB":128,"Handler":")" +
+                       name + R"(.handler","TarFunctionCode":")" + base64_encode(source) + "\"}";
+    return node.post("/create", std::move(body));
+  };
+  const HttpResponse large = create("large", 1'200'000);
+  CHECK(large.status == 200);
+  CHECK(text_member(large, "Created") == "large");
+  CHECK(text_member(large, "Warning").find("Go implementation") != std::string::npos);
+  CHECK(header(large, "Warning").starts_with("299 - \""));
+  const HttpResponse small = create("small", 1000);
+  CHECK(small.body == "{\"Created\":\"small\"}\n");
+  CHECK(header(small, "Warning") == "absent");
+  CHECK(call(node, "large") == "\"large\"");
+}
+
+}  // namespace serverledge::test
