@@ -4,6 +4,8 @@
 #include <string>
 #include <thread>
 
+#include "serverledge/policy/local_only_policy.hpp"
+
 namespace serverledge {
 namespace {
 
@@ -182,8 +184,8 @@ Invoker::Progress Invoker::follow(Invocation& invocation, const std::shared_ptr<
       continue;
     }
     Result<ExecutionReport> answer = forward(invocation, offload.peer);
+    if (!answer && peers_ != nullptr) peers_->failed(offload.peer, invocation, answer.error());
     if (answer || !did_not_start(answer.error())) return report(invocation, std::move(answer));
-    if (peers_ != nullptr) peers_->failed(offload.peer);
     placement = place(invocation, decision, offload.next, false, mailbox);
   }
 }
@@ -461,7 +463,10 @@ bool Invoker::drain(TimePoint deadline) {
 
 void Invoker::kill() {
   close();
-  if (!drain(clock_.now())) runtime_.shutdown();  // wakes every blocked call
+  if (!drain(clock_.now())) {  // wakes every blocked call
+    runtime_.shutdown();
+    if (link_ != nullptr) link_->shutdown();
+  }
   drain(TimePoint::max());
   Effects effects;
   {

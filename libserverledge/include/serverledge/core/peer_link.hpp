@@ -25,6 +25,8 @@ class PeerLink {
   /// kUnavailable (not sent): it did not start there; kUnknownOutcome: it may have run.
   virtual Result<ExecutionReport> forward(const Invocation& invocation, const Peer& peer,
                                           TimePoint deadline) = 0;
+  /// Gives up what is under way, and what comes later: kUnknownOutcome. For a node that ends.
+  virtual void shutdown() noexcept {}
 };
 
 }  // namespace serverledge

@@ -17,6 +17,7 @@
 #include "serverledge/core/invocation.hpp"
 #include "serverledge/core/observer.hpp"
 #include "serverledge/core/peer_link.hpp"
+#include "serverledge/core/peer_snapshot.hpp"
 #include "serverledge/core/result.hpp"
 #include "serverledge/node/scheduler.hpp"
 #include "serverledge/policy/offloading_policy.hpp"
@@ -31,16 +32,6 @@ struct InvokerOptions {
   Duration start_timeout = std::chrono::seconds(30);    ///< of a container
   Duration default_timeout = std::chrono::seconds(60);  ///< of a call whose function names none
   Duration queue_timeout = std::chrono::seconds(30);    ///< longest wait of an offloaded call at its target
-};
-
-/// Where fresh news of other nodes is published. Thread-safe.
-class PeerSource {
- public:
-  virtual ~PeerSource() = default;
-  /// The latest snapshot; never null.
-  virtual std::shared_ptr<const PeerSnapshot> peers() const = 0;
-  /// A forward to that peer failed: it is avoided for a while.
-  virtual void failed(const Peer& /*peer*/) {}
 };
 
 /// Runs invocations: asks the policy and the scheduler under short locks and does what they say outside of

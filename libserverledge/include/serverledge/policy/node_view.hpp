@@ -2,13 +2,11 @@
 
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/invocation.hpp"
-#include "serverledge/core/peer_link.hpp"
+#include "serverledge/core/peer_snapshot.hpp"
 #include "serverledge/core/resources.hpp"
 
 namespace serverledge {
@@ -35,22 +33,6 @@ struct PoolView {
   int starting = 0;         ///< containers of this function that are being started
   std::size_t queued = 0;   ///< calls that wait, of all functions
   std::size_t queue_capacity = 0;
-};
-
-/// Another node as it was when it was last heard of.
-struct PeerView {
-  Peer peer;
-  Resources available;  ///< total less busy
-  int warm = 0;         ///< idle containers of the function in question there
-  Duration round_trip{0};
-  Duration age{0};       ///< of this news
-  bool avoided = false;  ///< failed lately: to be used only if nothing else is left
-};
-
-/// The nodes that could take an invocation: nearest neighbours first, and the cloud. Published as a whole.
-struct PeerSnapshot {
-  std::vector<PeerView> neighbours;
-  std::vector<PeerView> cloud;
 };
 
 /// What a policy sees when it decides. A small value, made for this decision.
