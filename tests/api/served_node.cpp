@@ -1,7 +1,7 @@
 #include "api/served_node.hpp"
 
 #include "serverledge/policy/keep_alive_policy.hpp"
-#include "serverledge/policy/offloading_policy.hpp"
+#include "serverledge/policy/local_only_policy.hpp"
 
 namespace serverledge::test {
 namespace {

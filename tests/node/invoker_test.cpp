@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "serverledge/node/invoker.hpp"
+#include "serverledge/policy/local_only_policy.hpp"
 #include "support/machine.hpp"
 #include "support/scripted_runtime.hpp"
 

@@ -10,6 +10,7 @@
 #include "serverledge/cluster/stored_registry.hpp"
 #include "serverledge/cluster/stored_results.hpp"
 #include "serverledge/node/node.hpp"
+#include "serverledge/policy/local_only_policy.hpp"
 #include "support/scripted_runtime.hpp"
 
 namespace serverledge::testing {

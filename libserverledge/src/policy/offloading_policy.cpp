@@ -3,26 +3,30 @@
 #include <array>
 #include <utility>
 
+#include "serverledge/policy/cloud_only_policy.hpp"
+#include "serverledge/policy/edge_cloud_policy.hpp"
+#include "serverledge/policy/edge_only_policy.hpp"
+#include "serverledge/policy/local_only_policy.hpp"
+#include "serverledge/policy/nearest_policy.hpp"
+
 namespace serverledge {
-
-Decision LocalOnlyPolicy::on_arrival(const Invocation& /*invocation*/, const NodeView& view) {
-  if (!view.runnable_here) return Decision(Refuse{"this node cannot run the function"});
-  return Decision(RunHere{}, WaitHere{});
-}
-
 namespace {
 
 using Factory = std::unique_ptr<OffloadingPolicy> (*)(const PolicyContext&);
 
 template <typename Policy>
-std::unique_ptr<OffloadingPolicy> make(const PolicyContext& /*context*/) {
-  return std::make_unique<Policy>();
+std::unique_ptr<OffloadingPolicy> make(const PolicyContext& context) {
+  return std::make_unique<Policy>(context);
 }
 
 /// The table of names: a new policy is one line here.
-constexpr std::array<std::pair<std::string_view, Factory>, 2> kPolicies{{
+constexpr std::array<std::pair<std::string_view, Factory>, 6> kPolicies{{
     {"default", make<LocalOnlyPolicy>},
     {"localonly", make<LocalOnlyPolicy>},
+    {"edgeonly", make<EdgeOnlyPolicy>},
+    {"edgecloud", make<EdgeCloudPolicy>},
+    {"cloudonly", make<CloudOnlyPolicy>},
+    {"nearest", make<NearestPolicy>},
 }};
 
 }  // namespace

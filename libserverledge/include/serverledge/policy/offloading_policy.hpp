@@ -26,15 +26,10 @@ class OffloadingPolicy {
   virtual void on_tick(const NodeView& /*view*/) {}
 };
 
-/// Runs everything here, waits in the queue if there is one, and never offloads.
-class LocalOnlyPolicy final : public OffloadingPolicy {
- public:
-  Decision on_arrival(const Invocation& invocation, const NodeView& view) override;
-};
-
 /// What policies may need to be made.
 struct PolicyContext {
-  Random* random = nullptr;  ///< outlives the policy; used by its calls alone
+  Random* random = nullptr;     ///< outlives the policy; used by its calls alone
+  bool fallback_local = false;  ///< run here what could not be offloaded (`scheduler.fallback.local`)
 };
 
 /// A policy by its name in `scheduler.policy`; null if there is none of that name.
