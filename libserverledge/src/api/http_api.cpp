@@ -22,7 +22,7 @@ struct HttpApi::Routes {
         functions(node.registry(),
                   {node.runtime(), archive, node.options().total, std::move(options.download)},
                   options.code_inline_max),
-        status(node) {}
+        status(node, std::move(options.coordinates)) {}
   InvokeRoutes invoke;
   FunctionRoutes functions;
   StatusRoutes status;

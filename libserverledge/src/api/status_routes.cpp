@@ -1,6 +1,5 @@
 #include "api/status_routes.hpp"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -10,12 +9,10 @@
 #include "api/answers.hpp"
 #include "api/request_fields.hpp"
 #include "serverledge/core/json.hpp"
+#include "serverledge/core/status_report.hpp"
 
 namespace serverledge {
 namespace {
-
-/// Where a node stands in the network before it has measured any: the origin, with the largest error.
-constexpr std::string_view kOrigin = R"({"Vec":[0,0,0],"Error":1.5,"Height":0.00001})";
 
 std::array<double, 3> load_averages() {
   std::array<double, 3> averages{-1, -1, -1};
@@ -26,27 +23,12 @@ std::array<double, 3> load_averages() {
 }  // namespace
 
 HttpResponse StatusRoutes::status() const {
-  NodeStatus status = node_.status();
-  std::sort(status.warm_containers.begin(), status.warm_containers.end());
-  const PoolView& pool = status.pool;
-  std::string body;
-  JsonWriter json(body);
-  json.begin_object().key("AvailableWarmContainers").begin_object();
-  for (const auto& [function, warm] : status.warm_containers) json.key(function).integer(warm);
-  json.end_object();
-  json.key("TotalMemory").integer(pool.total.memory_mb);
-  json.key("AvailableMemory").integer(pool.total.memory_mb - pool.busy.memory_mb);
-  json.key("FreeMemory").integer(pool.total.memory_mb - pool.held.memory_mb);
-  json.key("TotalCPU").number(pool.total.cores());
-  json.key("UsedCPU").number(pool.busy.cores());
-  json.key("Coordinates").raw(kOrigin);
-  json.key("LoadAvg").begin_array();
-  for (const double load : load_averages()) json.number(load);
-  json.end_array();
+  StatusReport report = status_report(node_.status());
+  if (coordinates_) report.coordinates = coordinates_();
+  report.load_average = load_averages();
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(node_.clock().wall().time_since_epoch());
-  json.key("LastUpdateTime").integer(now.count());
-  json.end_object();
-  return json_answer(200, std::move(body));
+  report.last_update = now.count();
+  return json_answer(200, to_json(report));
 }
 
 HttpResponse StatusRoutes::prewarm(const HttpRequest& request) {

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <utility>
 
+#include "serverledge/core/status_report.hpp"
 #include "serverledge/net/http_message.hpp"
 #include "serverledge/node/node.hpp"
 
@@ -11,7 +14,8 @@ namespace serverledge {
 /// node must outlive it.
 class StatusRoutes {
  public:
-  explicit StatusRoutes(Node& node) : node_(node) {}
+  StatusRoutes(Node& node, std::function<Coordinates()> coordinates)
+      : node_(node), coordinates_(std::move(coordinates)) {}
 
   HttpResponse status() const;
   HttpResponse prewarm(const HttpRequest& request);
@@ -22,6 +26,7 @@ class StatusRoutes {
 
  private:
   Node& node_;
+  const std::function<Coordinates()> coordinates_;
   std::atomic<bool> ready_{false};
 };
 

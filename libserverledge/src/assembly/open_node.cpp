@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "assembly/cluster_parts.hpp"
 #include "assembly/container_runtimes.hpp"
 #include "assembly/node_settings.hpp"
 #include "assembly/observers.hpp"
@@ -18,6 +19,7 @@
 #include "serverledge/cluster/stored_results.hpp"
 #include "serverledge/net/http_client.hpp"
 #include "serverledge/net/http_server.hpp"
+#include "serverledge/net/route.hpp"
 #include "serverledge/policy/keep_alive_policy.hpp"
 #include "serverledge/runtime/code_archive.hpp"
 #include "serverledge/runtime/code_download.hpp"
@@ -38,6 +40,7 @@ struct OpenedNode::Parts {
   std::unique_ptr<CodeArchive> archive;
   std::shared_ptr<AddressRanges> container_networks = std::make_shared<AddressRanges>();
   std::unique_ptr<ContainerRuntime> runtime;
+  std::unique_ptr<ClusterParts> cluster;  // null: a node on its own
   SeededRandom chance{entropy()};
   std::unique_ptr<Node> node;
   std::unique_ptr<HttpServer> server;
@@ -67,7 +70,9 @@ constexpr Duration kCollectionInterval = std::chrono::minutes(1);
 
 Result<std::unique_ptr<OffloadingPolicy>> make_policy(const Configuration& configuration, Random& chance) {
   const std::string name = configuration.text("scheduler.policy");
-  if (auto policy = make_offloading_policy(name, {.random = &chance})) return policy;
+  if (auto policy = make_offloading_policy(
+          name, {.random = &chance, .fallback_local = configuration.boolean("scheduler.fallback.local")}))
+    return policy;
   return Unexpected(ErrorCode::kInvalid, fmt::format("scheduler.policy: there is no policy {}; there are {}",
                                                      name, fmt::join(offloading_policy_names(), ", ")));
 }
@@ -84,10 +89,6 @@ Error named(const char* key, Error error) {
 }
 
 bool is_everywhere(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
-
-bool is_loopback(const std::string& address) {
-  return address == "localhost" || address == "::1" || address.starts_with("127.");
-}
 
 }  // namespace
 
@@ -187,8 +188,15 @@ class NodeBuilder {
     Result<std::unique_ptr<OffloadingPolicy>> policy =
         overrides_.policy ? std::move(overrides_.policy) : make_policy(configuration_, parts_.chance);
     if (!policy) return Unexpected(std::move(policy).error());
+    NodeOptions options = node_options(configuration_, node_key_);
+    if (configuration_.is_set("etcd.address")) {
+      auto cluster = ClusterParts::make(configuration_, node_key_, options.invoker.architecture,
+                                        *parts_.store, *parts_.observer, *parts_.clock);
+      if (!cluster) return Unexpected(std::move(cluster).error());
+      parts_.cluster = std::move(*cluster);
+    }
     parts_.node = std::make_unique<Node>(
-        node_options(configuration_, node_key_),
+        std::move(options),
         NodeParts{.runtime = *parts_.runtime,
                   .registry = *parts_.registry,
                   .results = *parts_.results,
@@ -197,8 +205,8 @@ class NodeBuilder {
                   .policy = std::move(*policy),
                   .keep_alive = make_keep_alive_policy(configuration_.text("container.keepalive.policy"),
                                                        configuration_.duration("container.expiration")),
-                  .peers = nullptr,
-                  .link = nullptr,
+                  .peers = parts_.cluster ? &parts_.cluster->peers() : nullptr,
+                  .link = parts_.cluster ? &parts_.cluster->link() : nullptr,
                   .on_upkeep = [&parts = parts_] { parts.keep_up(); }});
     return {};
   }
@@ -223,6 +231,9 @@ class NodeBuilder {
       return download_code(url, download, *clock);
     };
     if (parts_.observers.metrics) api.metrics = offer_metrics();
+    if (ClusterParts* cluster = parts_.cluster.get()) {
+      api.coordinates = [cluster] { return cluster->coordinates(); };
+    }
     parts_.api = std::make_unique<HttpApi>(*parts_.node, *parts_.archive, *parts_.server, std::move(api));
   }
 
@@ -245,6 +256,7 @@ class NodeBuilder {
   void gather_notices() {
     parts_.notices = configuration_.warnings();
     std::ranges::move(parts_.runtime->notices(), std::back_inserter(parts_.notices));
+    if (parts_.cluster) std::ranges::move(parts_.cluster->notices(), std::back_inserter(parts_.notices));
     parts_.notices.push_back(
         is_loopback(parts_.listening)
             ? "nothing authenticates callers, so only this machine is listened to (api.listen)"
@@ -269,6 +281,12 @@ Result<void> OpenedNode::start() {
   const Result<int> port = parts.server->start();
   if (!port) return Unexpected(named("api.listen, api.port", port.error()));
   parts.port = *port;
+  if (parts.cluster) {
+    if (Result<void> joined = parts.cluster->join(*parts.node, *port); !joined) {
+      parts.server->stop();
+      return joined;
+    }
+  }
   parts.api->set_ready(true);
   if (parts.make_pusher) {
     const std::scoped_lock lock(parts.stopping);
@@ -279,12 +297,14 @@ Result<void> OpenedNode::start() {
 }
 
 void OpenedNode::stop(Duration drain) {
+  if (parts_->cluster) parts_->cluster->leave();
   parts_->node->stop(drain);
   // The calls have ended; what is left is to write their answers.
   const std::scoped_lock lock(parts_->stopping);
   parts_->pusher.reset();  // pushes a last time
   parts_->server->drain(kAnswerTime);
   parts_->server->stop();
+  if (parts_->cluster) parts_->cluster->close();
 }
 
 std::string OpenedNode::address() const {

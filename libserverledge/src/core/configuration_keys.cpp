@@ -22,6 +22,8 @@ constexpr ConfigurationKey kKeys[] = {
      1, 100000},
     {"api.drain", kSeconds, "10",
      "How long running invocations may go on after SIGTERM before they are ended."},
+    {"api.ip", kText, "",
+     "Address under which other nodes reach this one. Default: that of the route to etcd."},
     {"api.listen", kText, "",
      "Address to listen on. Default: 127.0.0.1, or 0.0.0.0 when etcd.address is set; nothing authenticates "
      "callers."},
@@ -114,7 +116,19 @@ constexpr ConfigurationKey kKeys[] = {
      "amd64,arm64"},
     {"registry.area", kText, "ROME",
      "Area of the cluster that this node belongs to; it is told in every answer."},
+    {"registry.lease", kSeconds, "120",
+     "How long this node's registration outlives its last renewal; it is renewed four times as often.", 2,
+     3600},
+    {"registry.nearby.interval", kSeconds, "20",
+     "How often other nodes are asked for their status; those that calls may be offloaded to every 2 s at "
+     "least.",
+     0.05, 3600},
+    {"registry.neighbours", kInteger, "2",
+     "Nearest nodes of the area, of each architecture, that calls may be offloaded to.", 0, 1000},
     {"registry.node.id", kText, "", "Key of this node. Default: random, kept under store.path."},
+    {"registry.remote.area", kText, "", "Area to offload to vertically, usually the cloud. Default: none."},
+    {"registry.udp.port", kInteger, "9876", "UDP port of the status exchange; 0 takes any free one.", 0,
+     65535},
     {"sandbox.libexec", kText, "",
      "Folder of the launcher and the workers. Default: ../libexec/serverledge beside the library."},
     {"sandbox.network", kText, "none",
@@ -133,7 +147,12 @@ constexpr ConfigurationKey kKeys[] = {
     {"sandbox.unsafe", kBoolean, "false",
      "Run functions even where the machine lacks something that isolates them. Only for functions that you "
      "trust."},
-    {"scheduler.policy", kText, "default", "Where an invocation runs; default and localonly: on this node."},
+    {"scheduler.fallback.local", kBoolean, "false",
+     "With cloudonly: run on this node what the cloud does not take, instead of refusing it."},
+    {"scheduler.policy", kText, "default",
+     "Where an invocation runs. default, localonly: on this node. edgeonly: on a neighbour, else here. "
+     "edgecloud: here, "
+     "else in the cloud. cloudonly: in the cloud. nearest: here, else on a neighbour, else in the cloud."},
     {"scheduler.queue.capacity", kInteger, "0",
      "Synchronous invocations that may wait for resources at a time; more get 429. 0: no queue."},
     {"scheduler.queue.timeout", kSeconds, "30",
@@ -150,9 +169,6 @@ constexpr ConfigurationKey kKeys[] = {
 
 // Keys of the Go implementation that are accepted, with a warning, and have no effect.
 constexpr ConfigurationKey kKeysWithoutEffect[] = {
-    {"api.ip", kText, "",
-     "Address under which others reach this node. Default: the address of the route to the outside, else "
-     "127.0.0.1."},
     {"cache.cleanup", kSeconds, "60",
      "Of the Go implementation's function cache; functions are kept current by a watch here."},
     {"cache.expiration", kSeconds, "60",
@@ -175,12 +191,10 @@ constexpr ConfigurationKey kKeysWithoutEffect[] = {
     {"metrics.prometheus.host", kText, "127.0.0.1", "Prometheus server to query."},
     {"metrics.prometheus.port", kInteger, "9090", "Its port.", 0, 65535},
     {"metrics.retriever.interval", kSeconds, "60", "How often Prometheus is queried."},
-    {"offloading.cache.validity", kSeconds, "60", "How long edgeonly keeps the neighbour it chose."},
-    {"registry.monitoring.interval", kSeconds, "30", "How often the list of neighbours is read."},
-    {"registry.nearby.interval", kSeconds, "20", "How often neighbours are asked for their status."},
-    {"registry.remote.area", kText, "", "Area to offload to vertically, usually the cloud."},
-    {"registry.udp.port", kInteger, "9876", "UDP port of the status protocol.", 0, 65535},
-    {"scheduler.fallback.local", kBoolean, "false", "Run locally what could not be offloaded."},
+    {"offloading.cache.validity", kSeconds, "60",
+     "Of the Go implementation's choice of a neighbour; here each call chooses anew, by fresh load."},
+    {"registry.monitoring.interval", kSeconds, "30",
+     "Of the Go implementation's reading of the registry; here a watch tells of every change."},
     {"workflow.always_save_progress", kBoolean, "false", "Save the progress of a workflow after each step."},
     {"workflow.offloading.policy", kText, "disable",
      "Where the steps of a workflow run: disable, ilp, heftless or threshold."},

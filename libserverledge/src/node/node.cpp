@@ -1,5 +1,6 @@
 #include "serverledge/node/node.hpp"
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <mutex>
@@ -162,6 +163,16 @@ ContainerRuntime& Node::runtime() { return state_->parts.runtime; }
 Invoker& Node::invoker() { return state_->invoker; }
 const NodeOptions& Node::options() const { return state_->options; }
 Clock& Node::clock() { return state_->parts.clock; }
+
+StatusReport status_report(NodeStatus status) {
+  StatusReport report;
+  report.warm_containers = std::move(status.warm_containers);
+  std::sort(report.warm_containers.begin(), report.warm_containers.end());
+  report.total = status.pool.total;
+  report.available = status.pool.total - status.pool.busy;
+  report.free_memory = status.pool.total.memory_mb - status.pool.held.memory_mb;
+  return report;
+}
 
 std::string new_request_id(std::string_view function) {
   static constexpr char kDigits[] = "0123456789abcdef";

@@ -7,6 +7,7 @@
 
 #include "serverledge/core/container_runtime.hpp"
 #include "serverledge/core/result.hpp"
+#include "serverledge/core/status_report.hpp"
 #include "serverledge/net/http_server.hpp"
 #include "serverledge/node/node.hpp"
 
@@ -22,6 +23,8 @@ struct HttpApiOptions {
   std::function<Result<std::string>(const std::string& url)> download;
   /// The text of `/metrics`; empty: there is no such route.
   std::function<std::string()> metrics;
+  /// Where the node stands in the network; empty: it is alone.
+  std::function<Coordinates()> coordinates;
 };
 
 /// The node's HTTP interface, as docs/api.md describes it: parses requests, calls the node, renders what it

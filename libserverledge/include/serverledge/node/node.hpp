@@ -15,6 +15,7 @@
 #include "serverledge/core/observer.hpp"
 #include "serverledge/core/result.hpp"
 #include "serverledge/core/result_store.hpp"
+#include "serverledge/core/status_report.hpp"
 #include "serverledge/node/invoker.hpp"
 #include "serverledge/policy/keep_alive_policy.hpp"
 #include "serverledge/policy/offloading_policy.hpp"
@@ -52,6 +53,9 @@ struct NodeStatus {
       warm_containers;  ///< every known function, idle containers of each
   PoolView pool;
 };
+
+/// The same as other nodes are told it, without coordinates and load averages.
+StatusReport status_report(NodeStatus status);
 
 /// A whole node without a transport: the machine, its threads and its asynchronous calls. Thread-safe, final.
 /// Started when constructed; the end is `stop`, which the destructor calls.
