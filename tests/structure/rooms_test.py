@@ -38,6 +38,8 @@ THIRD_PARTY = {
     "grpc/": {"cluster"},
     "grpcpp/": {"cluster"},
     "google/protobuf/": {"cluster"},
+    "etcd_rpc.": {"cluster"},  # generated from proto/
+    "etcd_kv.": {"cluster"},
     "spdlog/": {"observe"},
     "prometheus/": {"observe"},
     "yaml-cpp/": {"assembly"},

@@ -16,10 +16,11 @@ namespace serverledge::test {
 class EtcdProcess {
  public:
   struct Options {
-    std::vector<std::string> arguments;  ///< further ones of etcd's
-    bool tls = false;                    ///< with certificates made for it, and clients must have one
+    std::vector<std::string> arguments = {};  ///< further ones of etcd's
+    bool tls = false;                         ///< with certificates made for it, and clients must have one
   };
-  explicit EtcdProcess(Options options = {});
+  EtcdProcess() : EtcdProcess(Options()) {}
+  explicit EtcdProcess(Options options);
   ~EtcdProcess();
   EtcdProcess(const EtcdProcess&) = delete;
   EtcdProcess& operator=(const EtcdProcess&) = delete;

@@ -36,13 +36,13 @@ TraceOptions trace_options(const Configuration& configuration, const std::string
   return options;
 }
 
-void add_neighbours(const std::vector<PeerView>& peers, bool cloud, NodeSample& sample) {
+void add_neighbours(const std::vector<PeerView>& peers, bool cloud, TimePoint now, NodeSample& sample) {
   for (const PeerView& peer : peers) {
     sample.neighbours.push_back({.node = peer.peer.key,
                                  .cloud = cloud,
-                                 .avoided = peer.avoided,
+                                 .avoided = peer.avoided(now),
                                  .round_trip = peer.round_trip,
-                                 .age = peer.age});
+                                 .age = now - peer.heard});
   }
 }
 
@@ -106,8 +106,8 @@ NodeSample sample_of(const WatchedParts& parts) {
   }
   if (parts.peers != nullptr) {
     const auto peers = parts.peers->peers();
-    add_neighbours(peers->neighbours, false, sample);
-    add_neighbours(peers->cloud, true, sample);
+    add_neighbours(peers->neighbours, false, parts.node.clock().now(), sample);
+    add_neighbours(peers->cloud, true, parts.node.clock().now(), sample);
   }
   return sample;
 }

@@ -144,9 +144,9 @@ class NodeBuilder {
       parts_.disk = std::move(stores->disk);
       parts_.store = std::move(stores->shared);
     }
-    parts_.registry = make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer,
-                                           parts_.disk ? StoreSharing::kShared : StoreSharing::kAlone,
-                                           parts_.disk.get());
+    parts_.registry =
+        make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer,
+                             parts_.disk ? StoreSharing::kShared : StoreSharing::kAlone, parts_.disk.get());
     parts_.results = std::make_unique<StoredResults>(*parts_.store, *parts_.clock, *parts_.observer,
                                                      configuration_.duration("async.ttl"));
     return {};
@@ -239,14 +239,15 @@ class NodeBuilder {
 
   /// The text of the metrics; and prepares its pushing.
   std::function<std::string()> offer_metrics() {
-    std::function<std::string()> text = [metrics = parts_.observers.metrics,
-                                         watched = WatchedParts{.node = *parts_.node,
-                                                                .store = *parts_.store,
-                                                                .server = *parts_.server,
-                                                                .peers = nullptr,
-                                                                .tracer = parts_.observers.tracer.get()}] {
-      return metrics->text(sample_of(watched));
-    };
+    std::function<std::string()> text =
+        [metrics = parts_.observers.metrics,
+         watched = WatchedParts{.node = *parts_.node,
+                                .store = *parts_.store,
+                                .server = *parts_.server,
+                                .peers = parts_.cluster ? &parts_.cluster->peers() : nullptr,
+                                .tracer = parts_.observers.tracer.get()}] {
+          return metrics->text(sample_of(watched));
+        };
     parts_.make_pusher = [configuration = configuration_, key = node_key_, text, &parts = parts_] {
       return make_pusher(configuration, key, text, *parts.observer, *parts.clock);
     };

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "etcd_rpc.grpc.pb.h"
+#include <etcd_rpc.grpc.pb.h>
 #include "serverledge/cluster/etcd_store.hpp"
 
 namespace serverledge {

@@ -14,12 +14,12 @@ namespace serverledge {
 struct EtcdOptions {
   /// "host:port", "http://host:port" or "https://host:port"; without a scheme TLS is used if a file is named
   /// below. Several are members of one cluster: another one is asked when one does not answer.
-  std::vector<std::string> endpoints;
-  std::string user;         ///< empty: no authentication
-  std::string password;     ///< of the user
-  std::string ca;           ///< who signed etcd's certificate; empty: whom this machine trusts
-  std::string certificate;  ///< of this client, if etcd asks for one; with `key`
-  std::string key;
+  std::vector<std::string> endpoints = {};
+  std::string user = {};         ///< empty: no authentication
+  std::string password = {};     ///< of the user
+  std::string ca = {};           ///< who signed etcd's certificate; empty: whom this machine trusts
+  std::string certificate = {};  ///< of this client, if etcd asks for one; with `key`
+  std::string key = {};
   /// What a call may take, over all endpoints.
   Duration deadline = std::chrono::seconds(5);
 };
