@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--warmup", type=float, default=0.5, help="seconds of load before it (0.5)")
     parser.add_argument("--json", action="store_true", help="print all throughputs as JSON")
     options = parser.parse_args()
-    memory = CONNECTIONS * 64
+    memory = 2 * CONNECTIONS * 64  # with room, so that no call is refused while containers start
     with tempfile.TemporaryDirectory() as folder, \
             node(options.build, container_pool_memory=memory) as off, \
             node(options.build, container_pool_memory=memory, metrics_enabled=True) as metrics, \

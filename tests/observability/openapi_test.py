@@ -22,7 +22,7 @@ try:
 except ImportError as missing:
     live.skip(f"{missing.name} is not installed (python3-{missing.name})")
 
-SERVER = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+SERVER = sys.argv.pop(1) if __name__ == "__main__" and len(sys.argv) > 1 else ""
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "openapi.yaml").read_text()
 DESCRIPTION = yaml.safe_load(TEXT)

@@ -14,7 +14,7 @@ import urllib.parse
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import live_node as live  # noqa: E402
 
-SERVER = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+SERVER = sys.argv.pop(1) if __name__ == "__main__" and len(sys.argv) > 1 else ""
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "examples" / "deploy" / "grafana-dashboard.json"
 SOURCES = ROOT / "libserverledge" / "src" / "observe"

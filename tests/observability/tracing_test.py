@@ -13,7 +13,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import live_node as live  # noqa: E402
 
-SERVER = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+SERVER = sys.argv.pop(1) if __name__ == "__main__" and len(sys.argv) > 1 else ""
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
 
