@@ -92,7 +92,14 @@ def running(command, port, path):
 
 @contextlib.contextmanager
 def node(build, **settings):
-    """A node with nothing on disk; yields its port. Keyword `a_b` sets the configuration key `a.b`."""
+    """The same as `node_process`; yields the port alone."""
+    with node_process(build, **settings) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def node_process(build, **settings):
+    """A node with nothing on disk; yields its port and process. Keyword `a_b` sets the configuration key `a.b`."""
     program = build / "bin" / "serverledge"
     if not program.exists():
         fail(f"{program} is missing: build it with cmake --build --preset release")
@@ -102,8 +109,8 @@ def node(build, **settings):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "serverledge-conf.yaml"
         config.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in keys.items()))
-        with running([program, config], port, "/readyz"):
-            yield port
+        with running([program, config], port, "/readyz") as process:
+            yield port, process
 
 
 def tar_of(name, text):

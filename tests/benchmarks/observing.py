@@ -1,17 +1,19 @@
 #!/usr/bin/python3
-"""What metrics and traces cost: the throughput of warm calls with them, beside that without.
+"""What metrics and traces cost: warm calls with them, beside those without.
 
 Three nodes run all the time: without, with metrics (scraped once in each load), and with metrics and traces. Each repeat
-loads one after the other with serverledge-bench, in changing order. See README.md for how to read the figures."""
+loads one after the other with serverledge-bench, in changing order. Beside the throughput stands the processor time that
+the node itself took per call, which a busy machine disturbs less. See README.md for how to read the figures."""
 
 import argparse
 import http.client
 import json
+import os
 import pathlib
 import tempfile
 import threading
 
-from bench_support import NOOP_PYTHON, ROOT, Client, Series, function, node, ratios, verdict
+from bench_support import NOOP_PYTHON, ROOT, Client, Series, function, node_process, ratios, verdict
 from warm_invocation import load
 
 CONNECTIONS = 16
@@ -25,14 +27,24 @@ def scrape(port):
     connection.getresponse().read()
 
 
-def throughput(kind, port, options):
+def processor_time(process):
+    """Seconds that the process, without its children, has taken."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(kind, port, process, options):
     scraping = threading.Timer(options.warmup + options.duration / 2, scrape, [port])
     if kind != "off":
         scraping.start()
+    before = processor_time(process)
     outcome = load(options.build, port, CONNECTIONS, options)
+    took = processor_time(process) - before
     if kind != "off":
         scraping.join()
-    return outcome["Throughput"]
+    # The warm-up's calls are not counted by the bench, but its time is in `took`.
+    share = options.duration / (options.duration + options.warmup)
+    return {"Throughput": outcome["Throughput"], "MicrosecondsPerCall": took * share / outcome["Successes"] * 1e6}
 
 
 def main():
@@ -45,27 +57,29 @@ def main():
     options = parser.parse_args()
     memory = 2 * CONNECTIONS * 64  # with room, so that no call is refused while containers start
     with tempfile.TemporaryDirectory() as folder, \
-            node(options.build, container_pool_memory=memory) as off, \
-            node(options.build, container_pool_memory=memory, metrics_enabled=True) as metrics, \
-            node(options.build, container_pool_memory=memory, metrics_enabled=True, tracing_enabled=True,
-                 tracing_outfile=f"{folder}/trace.json") as traces:
-        ports = dict(zip(KINDS, (off, metrics, traces)))
-        for port in ports.values():
+            node_process(options.build, container_pool_memory=memory) as off, \
+            node_process(options.build, container_pool_memory=memory, metrics_enabled=True) as metrics, \
+            node_process(options.build, container_pool_memory=memory, metrics_enabled=True, tracing_enabled=True,
+                         tracing_outfile=f"{folder}/trace.json") as traces:
+        nodes = dict(zip(KINDS, (off, metrics, traces)))
+        for port, _ in nodes.values():
             Client(port).post("/create", function("noop", "python314", NOOP_PYTHON, 64))
         rows = []
         for repeat in range(options.repeats):
             turn = repeat % len(KINDS)
-            rows.append({kind: throughput(kind, ports[kind], options) for kind in KINDS[turn:] + KINDS[:turn]})
+            rows.append({kind: measure(kind, *nodes[kind], options) for kind in KINDS[turn:] + KINDS[:turn]})
     if options.json:
         print(json.dumps(rows))
         return
-    print(f"warm calls per second on {CONNECTIONS} connections, median of {len(rows)} repeats (least-most)")
-    for kind in KINDS:
-        print(f"  {kind:8} {Series([row[kind] for row in rows]):.0f}")
-    base = [row["off"] for row in rows]
-    ratio = ratios([row["metrics"] for row in rows], base)
-    print(f"  metrics to off {ratio:.3f} x, {verdict(ratio, METRICS_TARGET, False)}")
-    print(f"  traces to off  {ratios([row['traces'] for row in rows], base):.3f} x")
+    print(f"warm calls on {CONNECTIONS} connections, median of {len(rows)} repeats (least-most)")
+    for figure, unit in (("Throughput", "calls per second"), ("MicrosecondsPerCall", "us of the node's processor time per call")):
+        print(unit)
+        base = [row["off"][figure] for row in rows]
+        for kind in KINDS:
+            values = [row[kind][figure] for row in rows]
+            print(f"  {kind:8} {Series(values):.1f}   to off {ratios(values, base):.3f} x")
+    ratio = ratios([row["metrics"]["Throughput"] for row in rows], [row["off"]["Throughput"] for row in rows])
+    print(f"throughput with metrics, {verdict(ratio, METRICS_TARGET, False)}")
 
 
 if __name__ == "__main__":
