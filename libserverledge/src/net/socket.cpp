@@ -86,11 +86,25 @@ Result<void> wait_connected(int fd, TimePoint deadline, int cancel, Clock& clock
   }
 }
 
+// A peer whose machine has gone says nothing: what is not acknowledged in this time, or keeps silent to
+// probes, is broken. A peer that is only slow acknowledges.
+void notice_dead_peer(int fd) {
+  constexpr int kSilence = 10;  // seconds
+  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kSilence * 1000);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kSilence / 2);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kSilence / 2);
+}
+
 Result<FileDescriptor> connect_address(const sockaddr* address, socklen_t size, TimePoint deadline,
                                        int cancel, Clock& clock) {
   FileDescriptor fd(socket(address->sa_family, kSocketFlags, 0));
   if (!fd.valid()) return Unexpected(ErrorCode::kUnavailable, error_text(errno));
-  if (address->sa_family != AF_UNIX) set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  if (address->sa_family != AF_UNIX) {
+    set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+    notice_dead_peer(fd.get());
+  }
   if (connect(fd.get(), address, size) == 0) return fd;
   if (errno != EINPROGRESS && errno != EINTR) return Unexpected(ErrorCode::kUnavailable, error_text(errno));
   auto connected = wait_connected(fd.get(), deadline, cancel, clock);
