@@ -14,6 +14,9 @@
 namespace serverledge {
 namespace {
 
+/// How long a call waits for a connection that has failed before.
+constexpr Duration kGlance = std::chrono::milliseconds(100);
+
 /// What one member may take of a call that another one could answer as well.
 constexpr Duration kShare = std::chrono::seconds(2);
 /// How long a member that has not answered comes last.
@@ -193,14 +196,16 @@ EtcdConnection::Attempt EtcdConnection::attempt(EtcdEndpoint& endpoint, const Ca
   return {};
 }
 
-/// Waits until there is a connection. One that has just failed is not waited for: gRPC tries again by itself,
-/// at most a second later.
+/// Waits until there is a connection; for one that has failed only a moment. gRPC tries again by itself, at
+/// most a second later, but a connection that is not made at once (as on loopback) gets on only while
+/// somebody waits for it.
 bool EtcdConnection::connected(EtcdEndpoint& endpoint, TimePoint deadline) const {
   for (;;) {
     const grpc_connectivity_state state = endpoint.channel->GetState(true);
     if (state == GRPC_CHANNEL_READY) return true;
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) return false;
-    const Duration left = deadline - clock_.now();
+    if (state == GRPC_CHANNEL_SHUTDOWN) return false;
+    Duration left = deadline - clock_.now();
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) left = std::min(left, kGlance);
     if (left <= Duration::zero() || !endpoint.channel->WaitForStateChange(state, grpc_deadline(left)))
       return false;
   }
