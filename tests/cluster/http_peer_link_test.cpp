@@ -111,6 +111,11 @@ TEST_CASE("What is left of QoSMaxRespT is forwarded, never as if there were none
 
 TEST_CASE("The report is the target's, but for the times that only this node knows", "[link]") {
   Rig rig;
+  rig.answer = [](HttpRequest&) {
+    return HttpResponse::json(
+        200,
+        R"({"Success":true,"Result":"\"Hello\"","IsWarmStart":true,"Output":"said\n","ExecutionNode":"node-two"})");
+  };
   Invocation call = rig.invocation();
   call.arrival = system_clock().now() - seconds(3);
   const auto report = rig.forward(call);
