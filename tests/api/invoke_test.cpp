@@ -12,7 +12,7 @@
 namespace serverledge::test {
 namespace {
 
-using testing::Gate;
+using test::Gate;
 
 Reply reply(std::string result) { return {std::move(result), {}, {}, false}; }
 

@@ -13,9 +13,10 @@
 #include <vector>
 
 #include "net/file_descriptor.hpp"
-#include "net/gate.hpp"
 #include "net/raw_peer.hpp"
 #include "serverledge/net/http_server.hpp"
+#include "support/eventually.hpp"
+#include "support/gate.hpp"
 #include "support/manual_clock.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -172,7 +173,7 @@ TEST_CASE("connections are kept, the last used goes first, and too many or too o
   };
   std::vector<std::future<Result<HttpResponse>>> together;
   for (int i = 0; i < 3; ++i) together.push_back(std::async(std::launch::async, ask));
-  REQUIRE(gate.wait_for(3));
+  REQUIRE(gate.wait_for_arrivals(3));
   gate.open();
   for (auto& one : together) CHECK(one.get());
   CHECK(eventually([&] { return server.load().connections == 2; }));

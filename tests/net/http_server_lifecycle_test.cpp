@@ -14,10 +14,11 @@
 #include <thread>
 #include <vector>
 
-#include "net/gate.hpp"
 #include "net/raw_peer.hpp"
 #include "serverledge/net/http_client.hpp"
 #include "serverledge/net/http_server.hpp"
+#include "support/eventually.hpp"
+#include "support/gate.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge {
@@ -143,7 +144,7 @@ TEST_CASE("draining answers what runs, closes what is idle and takes nothing new
   running.send(get("/wait"));
   RawPeer pipelining(*port);
   pipelining.send(get("/wait") + get("/now"));
-  REQUIRE(gate.wait_for(2));
+  REQUIRE(gate.wait_for_arrivals(2));
   RawPeer idle(*port);
   RawPeer half(*port);
   half.send("GET /no");
@@ -179,7 +180,7 @@ TEST_CASE("draining ends with its grace, and stopping then fires peer_gone", "[h
   REQUIRE(port);
   RawPeer peer(*port);
   peer.send(get("/"));
-  REQUIRE(entered.wait_for(1));
+  REQUIRE(entered.wait_for_arrivals(1));
   CHECK(server.drain(std::chrono::milliseconds(20)) == 1);
   CHECK_FALSE(ended);
   server.stop();
@@ -195,7 +196,7 @@ TEST_CASE("a stop ends a drain that is going on", "[http_lifecycle]") {
   REQUIRE(port);
   RawPeer peer(*port);
   peer.send(get("/"));
-  REQUIRE(entered.wait_for(1));
+  REQUIRE(entered.wait_for_arrivals(1));
   auto drained = std::async(std::launch::async, [&] { return server.drain(std::chrono::hours(1)); });
   CHECK_THROWS(eventually([&] { return RawPeer(*port).to_end() == "never"; }));  // until it takes nothing new
   server.stop();

@@ -10,9 +10,10 @@
 #include <thread>
 #include <vector>
 
-#include "net/gate.hpp"
 #include "net/raw_peer.hpp"
 #include "serverledge/net/http_server.hpp"
+#include "support/eventually.hpp"
+#include "support/gate.hpp"
 #include "support/manual_clock.hpp"
 
 namespace serverledge {
@@ -235,7 +236,7 @@ TEST_CASE("blocked handlers make room for others: workers are started when all a
     waiting.emplace_back(port);
     waiting.back().send(get("/wait"));
   }
-  CHECK(fixture.gate.wait_for(30));
+  CHECK(fixture.gate.wait_for_arrivals(30));
   CHECK(status_of(RawPeer(port).ask(get("/now"))) == 200);
   CHECK(fixture.server.load().running == 30);
   fixture.gate.open();
@@ -270,7 +271,7 @@ TEST_CASE("with all threads blocked a request is told so, and a quick one is sti
   RawPeer second(port);
   first.send(get("/wait"));
   second.send(get("/wait"));
-  REQUIRE(fixture.gate.wait_for(2));
+  REQUIRE(fixture.gate.wait_for_arrivals(2));
 
   RawPeer third(port);
   for (int i = 0; i < 2; ++i) {
@@ -310,7 +311,7 @@ TEST_CASE("a connection beyond the limit displaces an idle one, and is told if t
   REQUIRE(peers.size() == 3);
 
   for (RawPeer& peer : peers) peer.send(get("/wait"));
-  REQUIRE(fixture.gate.wait_for(3));
+  REQUIRE(fixture.gate.wait_for_arrivals(3));
   RawPeer fifth(port);
   fifth.send(get("/now"));
   const std::string answer = fifth.to_end();
@@ -332,7 +333,7 @@ TEST_CASE("bodies share a budget, and one that does not fit in is a 503", "[http
   const int port = fixture.start();
   RawPeer holder(port);
   holder.send(post("/hold", std::string(100'000, 'x')));
-  REQUIRE(fixture.gate.wait_for(1));
+  REQUIRE(fixture.gate.wait_for_arrivals(1));
   RawPeer other(port);
   other.send(post("/body", std::string(90'000, 'x')));
   const std::string answer = other.to_end();
@@ -380,7 +381,7 @@ TEST_CASE("running out of descriptors does not end accepting", "[http_limits]") 
   const int port = fixture.start();
   RawPeer kept(port);
   kept.send(get("/wait"));  // not idle: it cannot be displaced
-  REQUIRE(fixture.gate.wait_for(1));
+  REQUIRE(fixture.gate.wait_for_arrivals(1));
 
   const int socket = RawPeer::new_socket();
   rlimit usual{};

@@ -23,6 +23,7 @@
 #include "net/file_descriptor.hpp"
 #include "runtime/sandbox/cgroup_tree.hpp"
 #include "runtime/sandbox_under_test.hpp"
+#include "support/eventually.hpp"
 #include "support/traces.hpp"
 
 namespace serverledge::test {
@@ -35,16 +36,6 @@ constexpr const char* kSleep = "import time\ndef handler(params, context):\n    
 
 std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(fs::directory_iterator("/proc/self/fd"), {}));
-}
-
-/// Whether the condition comes true within half a minute.
-bool eventually(const std::function<bool()>& condition) {
-  const TimePoint deadline = later(system_clock().now(), from_seconds(30));
-  while (!condition()) {
-    if (system_clock().now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
 }
 
 TEST_CASE("200 sandboxes come and go without anything growing", "[lifecycle]") {

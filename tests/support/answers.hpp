@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "serverledge/core/clock.hpp"
 #include "serverledge/core/json.hpp"
 #include "serverledge/net/http_message.hpp"
+#include "support/eventually.hpp"
 
 namespace serverledge::test {
 
@@ -34,18 +34,6 @@ inline std::string text_member(const HttpResponse& answer, std::string_view name
 inline std::string header(const HttpResponse& answer, std::string_view name) {
   const std::string* value = answer.headers.find(name);
   return value == nullptr ? "absent" : *value;
-}
-
-/// Asks again until it is so; false if it is not within a minute. For what happens in another process, which
-/// tells nobody.
-template <typename Condition>
-bool eventually(Condition is_so) {
-  const TimePoint deadline = system_clock().now() + std::chrono::minutes(1);
-  while (!is_so()) {
-    if (system_clock().now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
 }
 
 /// Waits for the answer of an asynchronous call, of which `accepted` is the first one.
