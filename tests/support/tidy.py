@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs clang-tidy over the sources (not the tests) that a build folder compiles, skipping those that it found clean before.
+Of a unity build (SERVERLEDGE_UNITY) it checks whole rooms: their headers, which take most of the time, are read once.
 
 Usage: tidy.py <build folder> [-j N]
 
 What was clean is remembered under <build folder>/tidy by a hash of everything that the verdict depends on: the source,
-the headers of the project that it includes (as the compiler reported them to ninja), the command and .clang-tidy.
+the project's own files that it includes (as the compiler reported them to ninja), the command and .clang-tidy.
 Exits 1 when something was found."""
 
 import argparse
@@ -24,31 +25,45 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
 
 
-def included_headers(build, root):
-    """The project's own headers of every object, from ninja's dependency log."""
-    headers, current = {}, None
+def sources_of(file, build, root):
+    """What is to be checked of a file of the compilation database: itself, or what a file of a unity build includes;
+    nothing if it is generated, or a test (their macros cost too much)."""
+    if "Unity" in file.parts and build in file.parents:
+        files = [pathlib.Path(name) for name in re.findall(r'^#include "(.+)"$', file.read_text(), re.MULTILINE)]
+    else:
+        files = [file]
+    return [f for f in files if root in f.parents and not {build, root / "tests"} & set(f.parents)]
+
+
+def included_files(build, root):
+    """The project's own files of every object, from ninja's dependency log."""
+    files, current = {}, None
     listing = subprocess.run(["ninja", "-C", build, "-t", "deps"], capture_output=True, text=True, check=True).stdout
     for line in listing.splitlines():
         if not line.startswith(" "):
-            current = headers.setdefault(line.split(":")[0], []) if line else None
+            current = files.setdefault(line.split(":")[0], []) if line else None
             continue
-        header = (build / line.strip()).resolve()
-        if header.is_relative_to(root):
-            current.append(header)
-    return headers
+        file = (build / line.strip()).resolve()
+        if file.is_relative_to(root):
+            current.append(file)
+    return files
 
 
-def key_of(entry, headers, common):
+def key_of(entry, included, common):
+    """None for what was not built, so that what it includes is not known."""
     parts = [*common, entry["command"]]
     target = re.search(r" -o (\S+)", entry["command"])[1]
-    for file in sorted({pathlib.Path(entry["file"]), *headers.get(target, [])}):
+    if target not in included:
+        return None
+    for file in sorted({pathlib.Path(entry["file"]), *included[target]}):
         parts.append(f"{file} {digest(file)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def check(build, source):
     began = time.monotonic()
-    command = ["clang-tidy", "-p", build, "--quiet", source]
+    # The command may be GCC's, with warnings that clang does not have.
+    command = ["clang-tidy", "-p", build, "--quiet", "--extra-arg=-Wno-unknown-warning-option", source]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode == 0, done.stdout, done.stderr, time.monotonic() - began
 
@@ -65,20 +80,20 @@ def main():
     version = subprocess.run(["clang-tidy", "--version"], capture_output=True, text=True, check=True).stdout
     configurations = sorted(path for path in root.glob("**/.clang-tidy") if build not in path.parents)
     common = [version, *(digest(path) for path in configurations)]
-    headers = included_headers(build, root)
+    included = included_files(build, root)
     verdicts = build / "tidy"
     verdicts.mkdir(exist_ok=True)
 
     pending, known = {}, 0
     for entry in json.loads((build / "compile_commands.json").read_text()):
         source = pathlib.Path(entry["file"])
-        if build in source.parents or root / "tests" in source.parents:  # generated; or costly macros of a test
+        if not sources_of(source, build, root):
             continue
-        verdict = verdicts / key_of(entry, headers, common)
-        if verdict.exists():
+        key = key_of(entry, included, common)
+        if key and (verdicts / key).exists():
             known += 1
         else:
-            pending.setdefault(str(source), []).append(verdict)
+            pending.setdefault(str(source), []).extend([verdicts / key] if key else [])
     print(f"clang-tidy: {len(pending)} files to check, {known} known to be clean", flush=True)
 
     failed = 0

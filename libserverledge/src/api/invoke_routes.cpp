@@ -13,7 +13,7 @@
 namespace serverledge {
 namespace {
 
-HttpResponse refusal(const Error& error) {
+HttpResponse refused_call(const Error& error) {
   if (error.code == ErrorCode::kNotFound) return HttpResponse::text(404, "Function unknown");
   return error_answer(error);
 }
@@ -31,7 +31,7 @@ void read_trace(const HttpHeaders& headers, Invocation& invocation) {
 
 HttpResponse InvokeRoutes::invoke(HttpRequest& request) {
   const Result<FunctionPtr> function = node_.registry().find(request.path_parameter("fun"));
-  if (!function) return refusal(function.error());
+  if (!function) return refused_call(function.error());
   HttpResponse answer = run(request, *function);
   add_node_headers(request, **function, answer.headers);
   return answer;
@@ -42,19 +42,19 @@ HttpResponse InvokeRoutes::run(HttpRequest& request, const FunctionPtr& function
   invocation.function = function;
   invocation.arrival = request.arrival;
   if (Result<void> read = read_invocation(std::move(request.body), invocation); !read)
-    return refusal(read.error());
+    return refused_call(read.error());
   read_trace(request.headers, invocation);
   if (invocation.asynchronous) return accept(std::move(invocation));
 
   invocation.caller_gone = request.peer_gone;
   const Result<ExecutionReport> report = node_.invoke(invocation);
-  if (!report) return refusal(report.error());
+  if (!report) return refused_call(report.error());
   return json_answer(report_status(*report), to_json(*report));
 }
 
 HttpResponse InvokeRoutes::accept(Invocation invocation) {
   const Result<std::string> id = node_.invoke_async(std::move(invocation));
-  if (!id) return refusal(id.error());
+  if (!id) return refused_call(id.error());
   return named_answer("ReqId", *id);
 }
 

@@ -16,7 +16,6 @@
 namespace serverledge {
 namespace {
 
-constexpr const char* kMemory = ":memory:";
 /// How long a call waits for those before it.
 constexpr Duration kDeadline = std::chrono::seconds(10);
 /// Expired entries are removed at most this often: each time is a commit. (Nobody reads them meanwhile.)
@@ -275,7 +274,7 @@ Result<void> EmbeddedStore::remove_expired() {
 Result<std::unique_ptr<KeyValueStore>> open_embedded_store(const std::string& path, Clock& clock) {
   std::string file = path;
   if (path.empty()) return Unexpected(ErrorCode::kInvalid, "store.path is empty: name a folder, or :memory:");
-  if (path != kMemory) {
+  if (path != SqliteDatabase::kMemory) {
     std::error_code failure;
     const std::filesystem::path folder = std::filesystem::absolute(path, failure);
     if (failure)

@@ -11,7 +11,6 @@
 namespace serverledge {
 namespace {
 
-constexpr const char* kMemory = ":memory:";
 /// "Slgd": tells our files from those of other programs.
 constexpr std::int64_t kApplicationId = 0x536c6764;
 constexpr std::int64_t kSchemaVersion = 1;

@@ -15,7 +15,9 @@ namespace serverledge {
 /// one thread at a time.
 class SqliteDatabase {
  public:
-  /// Opens the file (made with mode 0600 if it is missing; its folder must exist), or ":memory:", and holds
+  static constexpr const char* kMemory = ":memory:";
+
+  /// Opens the file (made with mode 0600 if it is missing; its folder must exist), or kMemory, and holds
   /// it alone until the object goes. kUnavailable with a sentence for the operator if the file is in use,
   /// damaged, foreign or not accessible (it is never changed then); kDiskFull.
   static Result<std::unique_ptr<SqliteDatabase>> open(const std::string& file);

@@ -16,15 +16,15 @@
 namespace serverledge {
 namespace {
 
-constexpr std::string_view kPrefix = "/function/";
+constexpr std::string_view kFunctionPrefix = "/function/";
 /// How long a change waits for those before it.
-constexpr Duration kDeadline = std::chrono::seconds(30);
+constexpr Duration kTurnDeadline = std::chrono::seconds(30);
 /// Of a function's revision: the store's own (enough for a million changes a second over eight years). The
 /// bits above it say in which numbering.
 constexpr int kRevisionBits = 48;
 
-std::string key_of(std::string_view name) { return fmt::format("{}{}", kPrefix, name); }
-std::string name_of(const std::string& key) { return key.substr(kPrefix.size()); }
+std::string key_of(std::string_view name) { return fmt::format("{}{}", kFunctionPrefix, name); }
+std::string name_of(const std::string& key) { return key.substr(kFunctionPrefix.size()); }
 
 Error exists(std::string_view name) {
   return {ErrorCode::kExists, fmt::format("there is a function '{}' already", name), {}};
@@ -117,7 +117,7 @@ void StoredRegistry::load_kept() {
 
 void StoredRegistry::start(StoreSharing sharing) {
   if (keeper_) load_kept();
-  if (const auto entries = store_.list(kPrefix)) {
+  if (const auto entries = store_.list(kFunctionPrefix)) {
     for (const StoredEntry& entry : *entries) {
       if (const FunctionPtr function = function_of(entry))
         copy_.ahead(name_of(entry.key), function, entry.revision);
@@ -127,7 +127,7 @@ void StoredRegistry::start(StoreSharing sharing) {
     observer_.log(LogLevel::kWarning, "functions_not_read",
                   {{"reason", entries.error().message}, {"known", std::to_string(copy_.all()->size())}});
   }
-  watch_ = store_.watch(kPrefix, *this);
+  watch_ = store_.watch(kFunctionPrefix, *this);
 }
 
 std::vector<FunctionPtr> StoredRegistry::list() {
@@ -207,7 +207,7 @@ void StoredRegistry::removed(const std::string& key, std::uint64_t revision) {
 }
 
 Result<Turns<StoredRegistry::Nothing>::Turn> StoredRegistry::turn() {
-  auto entered = turns_.enter(kDeadline);
+  auto entered = turns_.enter(kTurnDeadline);
   if (entered.turn) return std::move(*entered.turn);
   return Unexpected(ErrorCode::kUnavailable, "too many changes of functions at a time; try again");
 }

@@ -9,10 +9,10 @@ namespace serverledge {
 namespace {
 
 constexpr Duration kProbe = std::chrono::milliseconds(200);
-constexpr std::size_t kMostWaiting = 10'000;
-constexpr std::size_t kMostWaitingBytes = std::size_t{256} << 20;
+constexpr std::size_t kMostEntries = 10'000;
+constexpr std::size_t kMostBytes = std::size_t{256} << 20;
 
-std::string key_of(std::string_view request_id) { return fmt::format("async/{}", request_id); }
+std::string result_key(std::string_view request_id) { return fmt::format("async/{}", request_id); }
 
 /// Whether every other answer would be refused as well.
 bool store_refuses(const Error& error) {
@@ -32,7 +32,7 @@ void StoredResults::accepted(std::string_view request_id) {
 void StoredResults::publish(std::string_view request_id, std::string answer) {
   // A store that is away must not hold up the thread that ran the call.
   if (store_.healthy()) {
-    const auto stored = store_.put(key_of(request_id), answer, ttl_);
+    const auto stored = store_.put(result_key(request_id), answer, ttl_);
     if (stored) {
       const std::scoped_lock lock(mutex_);
       if (const auto pending = pending_.find(request_id); pending != pending_.end()) pending_.erase(pending);
@@ -54,7 +54,7 @@ void StoredResults::keep(std::string_view request_id, std::string answer) {
     outbox_bytes_ += answer.size();
     outbox_.push_back({std::string(request_id), std::move(answer), later(clock_.now(), ttl_)});
     in_outbox_.emplace(std::string(request_id), std::prev(outbox_.end()));
-    while (outbox_.size() > kMostWaiting || (outbox_bytes_ > kMostWaitingBytes && outbox_.size() > 1)) {
+    while (outbox_.size() > kMostEntries || (outbox_bytes_ > kMostBytes && outbox_.size() > 1)) {
       dropped.push_back(outbox_.front().request_id);
       drop(outbox_.begin());
     }
@@ -80,7 +80,7 @@ Result<ResultStore::Found> StoredResults::find(std::string_view request_id) {
       return Found{State::kReady, waiting->second->answer};
     }
   }
-  auto entry = store_.get(key_of(request_id));
+  auto entry = store_.get(result_key(request_id));
   if (!entry) return Unexpected(std::move(entry).error());
   if (!*entry) return Found{};
   return Found{State::kReady, std::move((*entry)->value)};
@@ -108,7 +108,7 @@ void StoredResults::pump(TimePoint now) {
       }
       answer = waiting->second->answer;
     }
-    const auto stored = store_.put(key_of(id), answer, left);
+    const auto stored = store_.put(result_key(id), answer, left);
     if (!stored && store_refuses(stored.error())) return;
     if (!stored) continue;  // this one cannot be stored: it stays here for its time
     const std::scoped_lock lock(mutex_);

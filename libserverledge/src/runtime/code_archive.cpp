@@ -27,7 +27,7 @@ namespace {
 
 constexpr const char* kTemporary = ".tmp-";
 // Far beyond what any code within the limits takes: a wait for another thread's unpacking ends here.
-constexpr Duration kPatience = std::chrono::minutes(5);
+constexpr Duration kUnpackPatience = std::chrono::minutes(5);
 
 Unexpected unusable(const std::string& folder, int error) {
   const bool full = error == ENOSPC || error == EDQUOT;
@@ -119,7 +119,7 @@ Result<std::string> FolderCodeArchive::unpack(const Function& function, std::str
   const std::string name = code->digest();
   {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [&] { return !busy_.contains(name); })) {
+    if (!changed_.wait_for(lock, kUnpackPatience, [&] { return !busy_.contains(name); })) {
       return Unexpected(ErrorCode::kDeadline, "another thread takes too long to unpack this code");
     }
     busy_.insert(name);

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t kIdSize = 16;
 constexpr std::string_view kLockEnding = ".lock";
-constexpr auto kPatience = std::chrono::seconds(5);  // with a dying launcher of the node's earlier life
+constexpr auto kLauncherPatience = std::chrono::seconds(5);  // with a dying launcher of the node's earlier life
 constexpr auto kPause = std::chrono::milliseconds(10);
 
 bool is_id(std::string_view text) {
@@ -123,7 +123,7 @@ Result<NodeLock> NodeLock::acquire(const std::string& store_path, const std::str
   state->id = *id;
   state->run_root = run_root;
   state->folder = run_root + '/' + *id;
-  const TimePoint deadline = system_clock().now() + kPatience;
+  const TimePoint deadline = system_clock().now() + kLauncherPatience;
   for (;;) {
     Result<std::optional<LockFile>> lock = LockFile::try_lock(state->folder + std::string(kLockEnding));
     if (!lock) return Unexpected(lock.error());
