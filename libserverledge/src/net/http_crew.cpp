@@ -82,17 +82,20 @@ HttpServerLoad HttpCrew::load() const {
 bool HttpCrew::start_worker() {
   const std::lock_guard lock(mutex_);
   Worker& worker = workers_.emplace_back();
+  arriving_.fetch_add(1);
   try {
     worker.thread = std::thread([this, &worker] { work(worker); });
     return true;
   } catch (const std::system_error& error) {
     workers_.pop_back();
+    arriving_.fetch_sub(1);
     note("no further thread", error.what());
     return false;
   }
 }
 
 void HttpCrew::work(Worker& worker) {
+  arriving_.fetch_sub(1);
   pthread_setname_np(pthread_self(), "http-worker");
   std::array<Connection*, kBatch> claimed{};
   while (!stopping_) {

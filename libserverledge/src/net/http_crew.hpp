@@ -93,6 +93,7 @@ class HttpCrew {
   std::atomic<bool> keeper_watches_{false};
   std::atomic<std::ptrdiff_t> idle_{0};  // workers that wait for events, or are about to
   std::atomic<std::size_t> waiting_count_{0};
+  std::atomic<std::size_t> arriving_{0};  // workers that were started, and do not run yet
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // drained, or stopping

@@ -167,7 +167,8 @@ void HttpCrew::watch_workers(TimePoint now) {
     if (waited >= kWaitedLong && workers_are_blocked(now)) {
       const std::size_t threads = workers_.size();
       const std::size_t room = options_.max_threads > threads ? options_.max_threads - threads : 0;
-      starting = std::min({room, waiting_.size(), std::max<std::size_t>(1, threads / 4)});
+      const std::size_t awaited = waiting_.size() - std::min(waiting_.size(), arriving_.load());
+      starting = std::min({room, awaited, std::max<std::size_t>(1, threads / 4)});
       serve_here = room == 0 && waited >= options_.patience;
     }
   }
