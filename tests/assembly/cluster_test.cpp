@@ -204,7 +204,7 @@ TEST_CASE("An overloaded edge node hands its work to the cloud, the cloud keeps 
   REQUIRE(cloud2.knows("f"));
   CHECK(text_member(edge.post("/invoke/f", "{}"), "ExecutionArea") == "ROME");
 
-  testing::Gate gate;  // holds what runs at the edge
+  test::Gate gate;  // holds what runs at the edge
   edge.runtime->on_call = [&](const Function&, const Call& call) {
     gate.wait();
     return Reply{.result = std::string(call.params), .failure = {}, .output = {}, .doomed = false};

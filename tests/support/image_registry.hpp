@@ -18,7 +18,7 @@ class ImageRegistry {
   std::string reference() const;
   /// From now on layers wait at the gate.
   void hold() { held_ = true; }
-  serverledge::testing::Gate& gate() { return gate_; }
+  Gate& gate() { return gate_; }
   /// How often the manifest was asked for.
   int asked() const { return asked_; }
 
@@ -30,7 +30,7 @@ class ImageRegistry {
   std::string manifest_;
   std::atomic<bool> held_ = false;
   std::atomic<int> asked_ = 0;
-  serverledge::testing::Gate gate_;
+  Gate gate_;
   HttpServer server_;
   int port_ = 0;
 };

@@ -11,7 +11,7 @@ namespace serverledge {
 namespace {
 
 /// Pause between attempts at what could not be fetched or put back.
-constexpr Duration kRetry = std::chrono::seconds(1);
+constexpr Duration kKeepAgain = std::chrono::seconds(1);
 
 /// What a record says of code that stands elsewhere; nothing if its code stands in it.
 std::optional<Function> with_pieces(const std::string& record) {
@@ -130,7 +130,7 @@ void FunctionKeeper::work(const std::stop_token& stop) {
     if (to_put_back_.empty() && without_code_.empty()) {
       changed_.wait(lock, stop, ready);
     } else {
-      changed_.wait_for(lock, stop, kRetry, ready);
+      changed_.wait_for(lock, stop, kKeepAgain, ready);
     }
   }
 }

@@ -64,14 +64,14 @@ void read_load(const HttpHeaders& headers, const Peer& peer, PeerTable::Forwarde
   outcome.available = {static_cast<std::int64_t>(*memory), static_cast<std::int64_t>(*cores * 1000)};
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
   return to_utf8(text.substr(0, kLongestQuoted));
 }
 
 Error error_of(const HttpResponse& answer, const Peer& peer) {
   const std::string what =
-      fmt::format("node {} answered {}: {}", peer.key, answer.status, quoted(answer.body));
+      fmt::format("node {} answered {}: {}", peer.key, answer.status, in_quotes(answer.body));
   if (answer.status == 404) return {ErrorCode::kNotFound, what, "peer"};
   // Overloaded or stopping: nothing was started.
   if (answer.status == 503) return {ErrorCode::kUnavailable, what, "peer"};

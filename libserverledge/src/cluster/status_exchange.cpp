@@ -29,7 +29,7 @@ constexpr std::size_t kMostOpen =
 constexpr int kReceiveBuffer = 1 << 20;
 constexpr int kBatch = 64;  // datagrams of one socket before the other one's turn
 constexpr Duration kOwnNewsFor = std::chrono::milliseconds(100);
-constexpr Duration kLongestSleep = std::chrono::seconds(1);
+constexpr Duration kLongestWait = std::chrono::seconds(1);
 
 /// Address and port as one number, in network order.
 using Place = std::uint64_t;
@@ -155,7 +155,7 @@ void StatusExchange::Machine::run() {
 }
 
 void StatusExchange::Machine::wait(TimePoint now) {
-  const TimePoint until = std::min(table_.next_due(), later(now, kLongestSleep));
+  const TimePoint until = std::min(table_.next_due(), later(now, kLongestWait));
   const Duration left = std::max(until - now, Duration::zero());
   std::array<pollfd, 3> waits{pollfd{wake_.get(), POLLIN, 0}, pollfd{served_.get(), POLLIN, 0},
                               pollfd{asking_.get(), POLLIN, 0}};

@@ -13,7 +13,7 @@
 namespace serverledge {
 namespace {
 
-constexpr Duration kRetry = std::chrono::seconds(1);
+constexpr Duration kRegisterAgain = std::chrono::seconds(1);
 constexpr std::size_t kLongestLogged = 200;
 
 /// One area as the watch tells it.
@@ -207,7 +207,8 @@ void StoredDirectory::keep_registered(const std::stop_token& stop) {
     const Result<void> renewed = renew();
     tell(renewed);
     std::unique_lock lock(mutex_);
-    const Duration pause = renewed ? options_.lease / 4 : std::min<Duration>(kRetry, options_.lease / 4);
+    const Duration pause =
+        renewed ? options_.lease / 4 : std::min<Duration>(kRegisterAgain, options_.lease / 4);
     const auto until_gone = [&] { return renewed && look_again_ && is_gone(); };
     // The predicate is asked again at each change; others' changes are none of ours.
     changed_.wait_for(lock, stop, pause, until_gone);

@@ -93,7 +93,7 @@ void StoredResults::pump(TimePoint now) {
     for (const Waiting& waiting : outbox_) ids.push_back(waiting.request_id);
   }
   // A store that is away is asked briefly, so that one which hangs does not hold up the thread.
-  if (!ids.empty() && !store_.healthy() && !store_.get(key_of(ids.front()), kProbe)) return;
+  if (!ids.empty() && !store_.healthy() && !store_.get(result_key(ids.front()), kProbe)) return;
   for (const std::string& id : ids) {
     std::string answer;
     Duration left{};

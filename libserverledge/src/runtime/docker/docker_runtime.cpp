@@ -15,7 +15,7 @@ namespace serverledge {
 namespace {
 
 constexpr std::array kRuntimes{"python314", "nodejs17ng", "go125", "python312ml", "custom"};
-constexpr auto kConnectPatience = std::chrono::seconds(2);
+constexpr auto kAnswerPatience = std::chrono::seconds(2);
 constexpr auto kOpenPatience = std::chrono::seconds(10);
 constexpr auto kRetryInterval = std::chrono::seconds(5);
 constexpr auto kUpkeepPatience = std::chrono::seconds(1);
@@ -70,7 +70,7 @@ Result<void> DockerRuntime::open(TimePoint deadline) {
   if (stopped_) return shut_down();
   const TimePoint until = std::min(deadline, later(engine_->clock.now(), kOpenPatience));
   Result<EngineVersion> version =
-      engine_->client.connect(std::min(until, later(engine_->clock.now(), kConnectPatience)));
+      engine_->client.connect(std::min(until, later(engine_->clock.now(), kAnswerPatience)));
   if (!version) return Unexpected(version.error());
   if (Result<void> done = remove_leftovers(*engine_, parts_.lock, until); !done) return done;
   opened_ = true;

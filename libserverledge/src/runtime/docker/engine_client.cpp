@@ -12,7 +12,7 @@
 namespace serverledge {
 namespace {
 
-constexpr auto kConnectPatience = std::chrono::seconds(2);
+constexpr auto kDialPatience = std::chrono::seconds(2);
 constexpr std::size_t kAnswerMax = std::size_t{32} << 20U;
 constexpr std::pair<int, int> kWanted{1, 41};
 constexpr std::pair<int, int> kOldest{1, 40};  // Podman 3 and 4 say this one
@@ -102,7 +102,7 @@ EngineClient::EngineClient(HttpTarget target, Clock& clock)
 Result<HttpResponse> EngineClient::send(HttpRequest request, bool cleaning, TimePoint deadline,
                                         const HttpBodySink& sink) {
   if (!cleaning) request.peer_gone = cancel_.get_token();
-  Result<HttpResponse> response = http_.request(target_, request, kConnectPatience, deadline, sink);
+  Result<HttpResponse> response = http_.request(target_, request, kDialPatience, deadline, sink);
   if (response && response->status / 100 == 2) return response;
   if (response) return Unexpected(error_of(*response));
   const std::scoped_lock lock(mutex_);

@@ -14,13 +14,13 @@ constexpr auto kProgressInterval = std::chrono::seconds(5);
 constexpr std::size_t kLineMax = std::size_t{64} << 10U;
 constexpr std::size_t kLayersMax = 1000;
 
-std::string member(const JsonValue& object, std::string_view name) {
+std::string text_of(const JsonValue& object, std::string_view name) {
   const auto value = object.find(name);
   return std::string(value ? value->as_string().value_or("") : "");
 }
 
 Image image_of(const JsonValue& answer) {
-  Image image{member(answer, "Id"), member(answer, "Architecture"), {}, {}};
+  Image image{text_of(answer, "Id"), text_of(answer, "Architecture"), {}, {}};
   const auto config = answer.find("Config");
   if (!config) return image;
   if (const auto volumes = config->find("Volumes")) {
@@ -85,9 +85,9 @@ void PullProgress::take_line(std::string_view line) {
   const Result<JsonDocument> document = JsonDocument::parse(line);
   if (!document) return;
   const JsonValue root = document->root();
-  if (std::string error = member(root, "error"); !error.empty()) error_ = std::move(error);
-  const std::string id = member(root, "id");
-  const std::string status = member(root, "status");
+  if (std::string error = text_of(root, "error"); !error.empty()) error_ = std::move(error);
+  const std::string id = text_of(root, "id");
+  const std::string status = text_of(root, "status");
   if (id.empty() || (layers_.size() >= kLayersMax && !layers_.contains(id))) return;
   if (status == "Pulling fs layer" || status == "Waiting") layers_[id];
   if (status == "Already exists" || status == "Pull complete") layers_[id].here = true;
@@ -268,7 +268,7 @@ Result<std::vector<std::string>> ImageStore::architectures(const std::string& re
   if (!platforms) return unreadable();
   std::vector<std::string> found;
   for (std::size_t i = 0; i < platforms->size(); ++i) {
-    std::string architecture = member(platforms->at(i), "architecture");
+    std::string architecture = text_of(platforms->at(i), "architecture");
     const bool known = architecture == "amd64" || architecture == "arm64";
     if (known && std::ranges::find(found, architecture) == found.end())
       found.push_back(std::move(architecture));

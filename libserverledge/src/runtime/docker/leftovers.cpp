@@ -15,7 +15,7 @@
 namespace serverledge {
 namespace {
 
-constexpr auto kRemovePatience = std::chrono::seconds(10);
+constexpr auto kLeftoverPatience = std::chrono::seconds(10);
 
 /// What a node has made in the engine.
 struct Owned {
@@ -73,7 +73,7 @@ Result<void> remove_leftovers(Engine& engine, const NodeLock& lock, TimePoint de
   if (!containers) return Unexpected(containers.error());
   int removed = 0;
   for (const Owned& owned : *containers) {
-    if (is_leftover(owned)) removed += engine.remove(owned.object, kRemovePatience) ? 1 : 0;
+    if (is_leftover(owned)) removed += engine.remove(owned.object, kLeftoverPatience) ? 1 : 0;
   }
   const auto networks = list(engine, "/networks", "serverledge.node", false, deadline);
   if (!networks) return Unexpected(networks.error());
