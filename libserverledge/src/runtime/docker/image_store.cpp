@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "serverledge/core/json.hpp"
@@ -157,28 +158,33 @@ Result<Image> ImageStore::find(const std::string& reference, TimePoint deadline)
 
 Result<Image> ImageStore::obtain(const std::string& reference, bool force, TimePoint deadline) {
   if (!is_image_reference(reference)) return find(reference, deadline);
-  bool refresh = false;
-  if (engine_->options.refresh_images) {
-    const std::scoped_lock lock(mutex_);
-    refresh = !refreshed_.contains(reference);
-  }
-  if (!force && !refresh) {
+  if (!force && is_due(reference)) return refresh(reference, deadline);
+  if (!force) {
     Result<Image> image = find(reference, deadline);
     if (image || image.error().code != ErrorCode::kNotFound) return image;
   }
-  const Result<void> pulled = pull(reference, deadline);
-  if (pulled) {
-    const std::scoped_lock lock(mutex_);
-    refreshed_.insert(reference);
-  } else if (force || !refresh || pulled.error().code == ErrorCode::kCancelled) {
-    return Unexpected(pulled.error());
-  }
+  if (Result<void> pulled = pull(reference, deadline); !pulled) return Unexpected(pulled.error());
+  return find(reference, deadline);
+}
+
+bool ImageStore::is_due(const std::string& reference) {
+  if (!engine_->options.refresh_images) return false;
+  const std::scoped_lock lock(mutex_);
+  return refreshed_.insert(reference).second;
+}
+
+Result<Image> ImageStore::refresh(const std::string& reference, TimePoint deadline) {
+  // A registry that does not answer leaves half of the time for a start of what is here.
+  const TimePoint now = engine_->clock.now();
+  Result<void> pulled = pull(reference, now + (deadline - now) / 2);
   Result<Image> image = find(reference, deadline);
-  if (!pulled && !image) return Unexpected(pulled.error());
-  if (!pulled) {
-    engine_->observer.log(LogLevel::kWarning, "an image could not be refreshed; the local one is used",
-                          {{"image", reference}, {"error", pulled.error().message}});
+  if (pulled || (!image && image.error().code != ErrorCode::kNotFound)) return image;
+  if (!image) {
+    if (pulled.error().code == ErrorCode::kDeadline) pulled = pull(reference, deadline);
+    return pulled ? find(reference, deadline) : Result<Image>(Unexpected(pulled.error()));
   }
+  engine_->observer.log(LogLevel::kWarning, "an image could not be refreshed; the local one is used",
+                        {{"image", reference}, {"error", pulled.error().message}});
   return image;
 }
 
@@ -192,7 +198,12 @@ Result<void> ImageStore::pull(const std::string& reference, TimePoint deadline) 
   if (!entry) {
     entry = std::make_shared<Pull>();
     entry->told = engine_->clock.now();
-    entry->thread = std::jthread([this, reference, pull = entry.get()] { run(reference, *pull); });
+    try {
+      entry->thread = std::jthread([this, reference, pull = entry.get()] { run(reference, *pull); });
+    } catch (const std::system_error&) {
+      pulls_.erase(reference);
+      return Unexpected(ErrorCode::kNoResources, "no thread for pulling an image");
+    }
   }
   const std::shared_ptr<Pull> pull = entry;
   while (!pull->done) {

@@ -46,6 +46,9 @@ class ImageStore {
 
  private:
   struct Pull;
+  /// Whether it is to be refreshed now: once in our life.
+  bool is_due(const std::string& reference);
+  Result<Image> refresh(const std::string& reference, TimePoint deadline);
   Result<void> pull(const std::string& reference, TimePoint deadline);
   void run(const std::string& reference, Pull& pull);
   void join_finished();
