@@ -58,7 +58,7 @@ TEST_CASE("500 idle and half-sent connections starve nobody: the next client is 
 }
 
 /// Whether a call that would wait is refused because the one place in the queue is taken.
-bool queue_is_full(const NodeProcess& node) {
+bool place_is_taken(const NodeProcess& node) {
   return contains(text_member(node.post("/invoke/f", R"({"QoSMaxRespT":0.005})"), "Error"), "full");
 }
 
@@ -83,11 +83,11 @@ TEST_CASE("row 23: a caller who hangs up while waiting leaves the queue and is n
       REQUIRE(status_of(gone.answer()) == 429);
       REQUIRE(gone.send(invocation("f", body)));
     }
-    return queue_is_full(node);
+    return place_is_taken(node);
   }));
   REQUIRE_FALSE(has_answer(gone));
   gone.hang_up();
-  CHECK(eventually([&] { return !queue_is_full(node); }));
+  CHECK(eventually([&] { return !place_is_taken(node); }));
 
   gate.open();
   CHECK(first.answer().status == 200);

@@ -19,12 +19,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-NodeProcess::Options with(std::map<std::string, std::string> settings) {
+NodeProcess::Options on_host_network(std::map<std::string, std::string> settings) {
   settings["sandbox.network"] = "host";
   return {settings, {}};
 }
 
-std::string named(const std::string& name) { return R"({"Params":{"name":")" + name + "\"}}"; }
+std::string params_of(const std::string& name) { return R"({"Params":{"name":")" + name + "\"}}"; }
 
 /// What a node left. Made while it lives, when its id and its processes can be seen.
 class Traces {
@@ -61,7 +61,7 @@ std::vector<std::unique_ptr<Caller>> hold_calls(const NodeProcess& node, CallGat
   std::vector<std::unique_ptr<Caller>> calls;
   node.create_python("held", gate.waiting_handler(), "\"MemoryMB\":64");
   for (int call = 0; call < count; ++call) {
-    calls.push_back(std::make_unique<Caller>(node, "held", named(std::to_string(call))));
+    calls.push_back(std::make_unique<Caller>(node, "held", params_of(std::to_string(call))));
   }
   REQUIRE(gate.wait_for_arrivals(static_cast<std::size_t>(count)));
   return calls;
@@ -110,7 +110,7 @@ class Load {
 TEST_CASE("row 21: SIGTERM under load lets running calls finish, refuses new ones and leaves nothing behind",
           "[integration]") {
   CallGate gate;
-  NodeProcess node(with({{"api.drain", "60"}}));
+  NodeProcess node(on_host_network({{"api.drain", "60"}}));
   node.create_javascript("busy", "exports.handler = () => 1;", "\"MemoryMB\":64");
   auto calls = hold_calls(node, gate, 4);
   const HttpResponse accepted = node.post("/invoke/held", R"({"Async":true,"Params":{"name":"later"}})");
@@ -152,7 +152,7 @@ TEST_CASE("row 21: SIGTERM under load lets running calls finish, refuses new one
 
 TEST_CASE("row 21: a call that outlasts api.drain is cut off, and nothing stays behind", "[integration]") {
   CallGate gate;
-  NodeProcess node(with({{"api.drain", "0.2"}}));
+  NodeProcess node(on_host_network({{"api.drain", "0.2"}}));
   auto calls = hold_calls(node, gate, 2);
   const Traces traces(node);
   node.stop();
@@ -162,7 +162,7 @@ TEST_CASE("row 21: a call that outlasts api.drain is cut off, and nothing stays 
 
 TEST_CASE("row 21: a second signal stops at once, says so, and nothing stays behind", "[integration]") {
   CallGate gate;
-  NodeProcess node(with({{"api.drain", "3600"}}));
+  NodeProcess node(on_host_network({{"api.drain", "3600"}}));
   auto calls = hold_calls(node, gate, 2);
   const Traces traces(node);
   node.signal(SIGINT);
@@ -176,7 +176,7 @@ TEST_CASE("row 21: a second signal stops at once, says so, and nothing stays beh
 TEST_CASE("row 21: after SIGKILL and a restart nothing of the earlier life is left, and the node works",
           "[integration]") {
   CallGate gate;
-  NodeProcess node(with({}));
+  NodeProcess node(on_host_network({}));
   auto calls = hold_calls(node, gate, 2);
   const Traces traces(node);
   node.signal(SIGKILL);
@@ -185,7 +185,7 @@ TEST_CASE("row 21: after SIGKILL and a restart nothing of the earlier life is le
   CHECK(eventually([&] { return !traces.processes(); }));
   node.start();
   gate.open();
-  const HttpResponse answer = node.post("/invoke/held", named("again"));
+  const HttpResponse answer = node.post("/invoke/held", params_of("again"));
   INFO(answer.body);
   CHECK(answer.status == 200);
   CHECK(Traces(node).id() == traces.id());

@@ -60,6 +60,8 @@ NodeProcess::~NodeProcess() {
 }
 
 void NodeProcess::start() {
+  // What an earlier life started may hold its log open a little longer.
+  if (reader_.joinable()) reader_.join();
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
   const std::string file = folder_.file("node.yaml");
