@@ -94,7 +94,8 @@ void Executor::run() {
       } else if (fd == signals_.get()) {
         if (!take_signals(now)) return;
       } else if (const auto peer = peers_.find(fd); peer != peers_.end()) {
-        serve(*peer->second, peer->second->go(now), now);
+        // The event may be an older one, of another descriptor that had this number.
+        if (!peer->second->in_call()) serve(*peer->second, peer->second->go(now), now);
       } else {
         take_output(fd);
       }

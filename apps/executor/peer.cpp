@@ -40,6 +40,7 @@ Peer::Next Peer::go(TimePoint now) {
     switch (reader_.advance()) {
       case RequestReader::State::kWhole:
         deadline_ = TimePoint::max();
+        in_call_ = true;
         return Next::kCall;
       case RequestReader::State::kRefused:
         refuse();
@@ -110,6 +111,7 @@ void Peer::answer(int status, std::string_view body) {
   const bool keep = reader_.keep_alive();
   out_ += http_answer(status, body, keep);
   closing_ = !keep;
+  in_call_ = false;
   reader_.next();
 }
 

@@ -25,6 +25,8 @@ class Peer {
   /// Reads and writes as far as that goes.
   Next go(TimePoint now);
   HttpRequest& request() noexcept { return reader_.request(); }
+  /// Whether a request is being answered: `go` must not be called then.
+  bool in_call() const noexcept { return in_call_; }
   /// Answers the request; `go` then sends it.
   void answer(int status, std::string_view body);
   /// Answers whatever may come, and ends the connection.
@@ -48,6 +50,7 @@ class Peer {
   std::size_t body_max_;
   std::string out_;
   std::size_t sent_ = 0;
+  bool in_call_ = false;
   bool closing_ = false;    // after what is to be sent
   bool lingering_ = false;  // all is sent; reads on so that the peer gets the answer instead of a reset
   TimePoint deadline_ = TimePoint::max();

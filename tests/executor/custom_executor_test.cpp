@@ -90,6 +90,25 @@ TEST_CASE("calls that run at once have files of their own", "[custom]") {
     CHECK(parse_answer(peers[i].answer()).result == "{\"n\":" + std::to_string(i) + "}");
 }
 
+TEST_CASE("callers that come and go each get the answer to their own call", "[custom]") {
+  const auto f = script("cat \"$PARAMS_FILE\"; cat \"$PARAMS_FILE\" > \"$RESULT_FILE\"\n");
+  const int port = f->port();
+  std::vector<std::string> wrong(4);
+  std::vector<std::thread> callers;
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    callers.emplace_back([&, i] {
+      for (int n = 0; n < 50; ++n) {
+        const std::string mine = std::to_string(i) + "." + std::to_string(n + 1);
+        const std::string body = body_of(RawPeer(port).ask(post("/invoke", call(mine, true))));
+        if (body != R"({"Success":true,"Result":")" + mine + R"(","Output":")" + mine + "\"}")
+          wrong[i] = body;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  for (const std::string& body : wrong) CHECK(body.empty());
+}
+
 TEST_CASE("a call's files are private and gone when it is over, however it ends", "[custom]") {
   const auto f = script(
       "stat -c %a \"$PARAMS_FILE\" \"$(dirname \"$PARAMS_FILE\")\"\n"
