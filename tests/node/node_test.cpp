@@ -203,13 +203,14 @@ TEST_CASE("A stop lets run what runs, and tells who waited that it was not start
   const std::string running = rig.node->invoke_async(Rig::invocation(f, "\"hold\"")).value();
   gate.wait_for(1);
   const std::string waiting = rig.node->invoke_async(Rig::invocation(f, "1")).value();
+  ExecutionReport refused;
   std::jthread opener([&] {
-    while (!rig.node->stopping()) std::this_thread::yield();
+    refused = rig.answer_of(waiting);  // before what runs makes room for it
     gate.open();
   });
   rig.node->stop(std::chrono::seconds(20));
+  opener.join();
   CHECK(rig.answer_of(running).result == "\"hold\"");
-  const ExecutionReport refused = rig.answer_of(waiting);
   REQUIRE(refused.failure);
   CHECK(refused.failure->message == "not started: the node is stopping");
   CHECK(rig.runtime.living == 0);
