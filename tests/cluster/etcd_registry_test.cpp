@@ -282,19 +282,21 @@ TEST_CASE("While etcd hangs, known functions and their code cost nothing; result
   const Member b(etcd, folder.file("b"));
   REQUIRE(a.registry->create(function("f"), "code"));
   REQUIRE(eventually([&] { return a.kept("f"); }));
+  // Far less than if each of these asked: 200 ms for a look-up, 5 s for a write.
+  constexpr Duration kAsking = 20s;
   etcd.signal(SIGSTOP);
   const TimePoint before = system_clock().now();
   for (int i = 0; i < 1000; ++i) REQUIRE(a.registry->find("f"));
   CHECK(a.registry->code(**a.registry->find("f")).value() == "code");
-  CHECK(system_clock().now() - before < 1s);
+  CHECK(system_clock().now() - before < kAsking);
 
   CHECK_FALSE(a.store->get("x"));  // the node has noticed
   const TimePoint publishing = system_clock().now();
   for (int i = 0; i < 50; ++i) a.results->publish("id-" + std::to_string(i), "answer");
-  CHECK(system_clock().now() - publishing < 1s);
+  CHECK(system_clock().now() - publishing < kAsking);
   const TimePoint pumping = system_clock().now();
   a.results->pump(pumping);
-  CHECK(system_clock().now() - pumping < 3s);
+  CHECK(system_clock().now() - pumping < kAsking);
   CHECK(a.results->waiting() == 50);
   CHECK(a.results->find("id-7")->answer == "answer");
 

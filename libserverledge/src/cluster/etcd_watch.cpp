@@ -10,7 +10,7 @@ namespace {
 
 /// Pauses between attempts to reach etcd.
 constexpr Duration kShortest = std::chrono::milliseconds(50);
-constexpr Duration kLongest = std::chrono::seconds(1);
+constexpr Duration kLongest = std::chrono::milliseconds(500);
 
 }  // namespace
 
