@@ -176,7 +176,8 @@ TEST_CASE("What the node holds, and this process, is told as it is now", "[metri
   rig.sample.containers = {{"hello", 2, 1, 0}};
   rig.sample.stock = {{"nodejs17ng", 2}};
   rig.sample.store_up = false;
-  rig.sample.neighbours = {{"node-two", false, true, std::chrono::milliseconds(3), std::chrono::seconds(9)}};
+  rig.sample.neighbours = {{"node-two", false, true, std::chrono::milliseconds(3), std::chrono::seconds(9)},
+                           {"node-three", true, false, {}, {}}};
   CHECK(rig.value(R"(serverledge_memory_bytes{kind="total"})") == 1024.0 * 1024 * 1024);
   CHECK(rig.value(R"(serverledge_cores{kind="busy"})") == 1.5);
   CHECK(rig.value("serverledge_queue_length") == 7);
@@ -184,6 +185,9 @@ TEST_CASE("What the node holds, and this process, is told as it is now", "[metri
   CHECK(rig.value(R"(serverledge_stock{runtime="nodejs17ng"})") == 2);
   CHECK(rig.value("serverledge_store_up") == 0);
   CHECK(rig.value(R"(serverledge_peer_usable{target="node-two",kind="neighbour"})") == 0);
+  CHECK(rig.value(R"(serverledge_peer_news_age_seconds{target="node-two",kind="neighbour"})") == 9);
+  CHECK(rig.value(R"(serverledge_peer_usable{target="node-three",kind="cloud"})") == 1);
+  CHECK(rig.value(R"(serverledge_peer_news_age_seconds{target="node-three",kind="cloud"})") == -1);
   CHECK(rig.value("process_resident_memory_bytes") > 1e6);
   CHECK(rig.value("process_open_fds") > 2);
   CHECK(rig.value("process_max_fds") >= rig.value("process_open_fds"));

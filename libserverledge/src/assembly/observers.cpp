@@ -38,11 +38,13 @@ TraceOptions trace_options(const Configuration& configuration, const std::string
 
 void add_neighbours(const std::vector<PeerView>& peers, bool cloud, TimePoint now, NodeSample& sample) {
   for (const PeerView& peer : peers) {
-    sample.neighbours.push_back({.node = peer.peer.key,
-                                 .cloud = cloud,
-                                 .avoided = peer.avoided(now),
-                                 .round_trip = peer.round_trip,
-                                 .age = now - peer.heard});
+    NodeSample::Neighbour neighbour;
+    neighbour.node = peer.peer.key;
+    neighbour.cloud = cloud;
+    neighbour.avoided = peer.avoided(now);
+    if (peer.round_trip > Duration::zero()) neighbour.round_trip = peer.round_trip;
+    if (peer.known()) neighbour.age = now - peer.heard;
+    sample.neighbours.push_back(std::move(neighbour));
   }
 }
 
@@ -106,8 +108,9 @@ NodeSample sample_of(const WatchedParts& parts) {
   }
   if (parts.peers != nullptr) {
     const auto peers = parts.peers->peers();
-    add_neighbours(peers->neighbours, false, parts.node.clock().now(), sample);
-    add_neighbours(peers->cloud, true, parts.node.clock().now(), sample);
+    const TimePoint now = parts.node.clock().now();
+    add_neighbours(peers->neighbours, false, now, sample);
+    add_neighbours(peers->cloud, true, now, sample);
   }
   return sample;
 }

@@ -87,6 +87,10 @@ void add_containers(Families& out, const NodeSample& sample,
   for (const auto& [runtime, count] : sample.stock) out.add(count, {{"runtime", runtime}});
 }
 
+std::optional<double> in_seconds(std::optional<Duration> duration) {
+  return duration ? std::optional(seconds(*duration)) : std::nullopt;
+}
+
 void add_neighbours(Families& out, const NodeSample& sample) {
   if (sample.neighbours.empty()) return;
   const std::size_t count = std::min(sample.neighbours.size(), kPeersMax);
@@ -94,16 +98,18 @@ void add_neighbours(Families& out, const NodeSample& sample) {
     out.begin(name, help);
     for (std::size_t index = 0; index < count; ++index) {
       const NodeSample::Neighbour& peer = sample.neighbours[index];
-      out.add(value(peer), {{"target", peer.node}, {"kind", peer.cloud ? "cloud" : "neighbour"}});
+      if (const std::optional<double> known = value(peer)) {
+        out.add(*known, {{"target", peer.node}, {"kind", peer.cloud ? "cloud" : "neighbour"}});
+      }
     }
   };
   using Peer = NodeSample::Neighbour;
   each("serverledge_peer_usable", "0 if a call to the node has failed lately.",
-       [](const Peer& peer) { return peer.avoided ? 0 : 1; });
+       [](const Peer& peer) -> std::optional<double> { return peer.avoided ? 0 : 1; });
   each("serverledge_peer_round_trip_seconds", "Round trip to the node, as measured last.",
-       [](const Peer& peer) { return seconds(peer.round_trip); });
+       [](const Peer& peer) { return in_seconds(peer.round_trip); });
   each("serverledge_peer_news_age_seconds", "Since the node was last heard of.",
-       [](const Peer& peer) { return seconds(peer.age); });
+       [](const Peer& peer) { return in_seconds(peer.age); });
 }
 
 void add_work(Families& out, const NodeSample& sample) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,10 +29,10 @@ struct NodeSample {
   };
   struct Neighbour {
     std::string node;
-    bool cloud = false;    ///< of the area to offload to vertically
-    bool avoided = false;  ///< failed lately
-    Duration round_trip{0};
-    Duration age{0};  ///< of what is known of it
+    bool cloud = false;                  ///< of the area to offload to vertically
+    bool avoided = false;                ///< failed lately
+    std::optional<Duration> round_trip;  ///< absent: not measured
+    std::optional<Duration> age;         ///< of what is known of it; absent: nothing is
   };
   Resources total, busy, held;
   std::size_t queued = 0, queue_capacity = 0;
