@@ -16,8 +16,8 @@ class StoppedClock final : public Clock {
   TimePoint time{std::chrono::seconds(1000)};
 };
 
-struct Rig {
-  explicit Rig(LogLevel level = LogLevel::kInfo, LogFormat format = LogFormat::kText)
+struct LogRig {
+  explicit LogRig(LogLevel level = LogLevel::kInfo, LogFormat format = LogFormat::kText)
       : observer(make_log_observer(
             {level, format, [this](std::string_view line) { lines.emplace_back(line); }}, clock)) {
     Function function;
@@ -39,10 +39,10 @@ struct Rig {
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 TEST_CASE("A successful call writes no line at the default level, and one at debug", "[log]") {
-  Rig quiet;
+  LogRig quiet;
   quiet.observer->completed(quiet.invocation, quiet.report);
   CHECK(quiet.lines.empty());
-  Rig loud(LogLevel::kDebug);
+  LogRig loud(LogLevel::kDebug);
   loud.observer->completed(loud.invocation, loud.report);
   REQUIRE(loud.lines.size() == 1);
   CHECK(contains(loud.lines[0], "request=hello-1"));
@@ -50,7 +50,7 @@ TEST_CASE("A successful call writes no line at the default level, and one at deb
 
 TEST_CASE("A failed call is a line with its request and kind, and nothing of params, result or output",
           "[log]") {
-  Rig rig(LogLevel::kDebug);
+  LogRig rig(LogLevel::kDebug);
   rig.report.failure = Failure{FailureKind::kRaised, "ValueError: secret-message", "secret-traceback"};
   rig.observer->completed(rig.invocation, rig.report);
   REQUIRE(rig.lines.size() == 1);
@@ -59,7 +59,7 @@ TEST_CASE("A failed call is a line with its request and kind, and nothing of par
 }
 
 TEST_CASE("Refusals for the same reason are written once in ten seconds, with the number left out", "[log]") {
-  Rig rig;
+  LogRig rig;
   const Error full{ErrorCode::kNoResources, "full", "queue_full"};
   for (int i = 0; i < 50; ++i) rig.observer->rejected(rig.invocation, full);
   rig.observer->rejected(rig.invocation, {ErrorCode::kNoResources, "late", "deadline"});
@@ -71,14 +71,14 @@ TEST_CASE("Refusals for the same reason are written once in ten seconds, with th
 }
 
 TEST_CASE("No value can look like another field or line", "[log]") {
-  Rig rig;
+  LogRig rig;
   rig.observer->log(LogLevel::kInfo, "event", {{"name", "a b=c\nfake line"}, {"empty", ""}});
   REQUIRE(rig.lines.size() == 1);
   CHECK(contains(rig.lines[0], R"(event name="a b=c\nfake line" empty="")"));
 }
 
 TEST_CASE("JSON lines are JSON whatever is in them", "[log]") {
-  Rig rig(LogLevel::kInfo, LogFormat::kJson);
+  LogRig rig(LogLevel::kInfo, LogFormat::kJson);
   rig.observer->log(LogLevel::kError, "a \"quoted\" event {}", {{"name", "line\nbreak \xff %v {}"}});
   REQUIRE(rig.lines.size() == 1);
   const auto document = JsonDocument::parse(rig.lines[0]);
@@ -89,7 +89,7 @@ TEST_CASE("JSON lines are JSON whatever is in them", "[log]") {
 }
 
 TEST_CASE("A line is one line, begins with the clock's time in UTC, and cannot command a terminal", "[log]") {
-  Rig rig;
+  LogRig rig;
   rig.clock.time += std::chrono::milliseconds(678);
   rig.observer->log(LogLevel::kInfo, "an event\nof two", {{"value", "\x1b[31m"}, {"other", "\x7f"}});
   CHECK(rig.lines == std::vector<std::string>{"1970-01-01T00:16:40.678Z info an event of two "
@@ -98,7 +98,7 @@ TEST_CASE("A line is one line, begins with the clock's time in UTC, and cannot c
 
 TEST_CASE("Warnings and errors are written once in ten seconds, each for itself; informations always",
           "[log]") {
-  Rig rig;
+  LogRig rig;
   for (int i = 0; i < 5; ++i) {
     for (const LogLevel level : {LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
       rig.observer->log(level, "store away", {{"reason", "refused"}});
@@ -111,7 +111,7 @@ TEST_CASE("Warnings and errors are written once in ten seconds, each for itself;
 
 TEST_CASE("Nothing of params, results, output or a function's messages is written at any level", "[log]") {
   for (const LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
-    Rig rig(LogLevel::kDebug, format);
+    LogRig rig(LogLevel::kDebug, format);
     rig.observer->completed(rig.invocation, rig.report);
     rig.observer->rejected(rig.invocation, {ErrorCode::kNoResources, "full", "queue_full"});
     rig.observer->container_started(*rig.invocation.function, std::chrono::milliseconds(1));
@@ -126,13 +126,13 @@ TEST_CASE("Nothing of params, results, output or a function's messages is writte
 }
 
 TEST_CASE("However many different warnings there are, what is remembered of them is bounded", "[log]") {
-  Rig rig;
+  LogRig rig;
   for (int i = 0; i < 5000; ++i) rig.observer->log(LogLevel::kWarning, "event", {{"n", std::to_string(i)}});
   CHECK(rig.lines.size() == 5000);
 }
 
 TEST_CASE("Lines of many threads do not mix", "[log]") {
-  Rig rig;
+  LogRig rig;
   {
     std::vector<std::jthread> threads;
     for (int thread = 0; thread < 8; ++thread) {
@@ -146,8 +146,8 @@ TEST_CASE("Lines of many threads do not mix", "[log]") {
 }
 
 TEST_CASE("A combined observer tells each of its parts everything", "[log]") {
-  Rig one(LogLevel::kDebug);
-  Rig other(LogLevel::kDebug);
+  LogRig one(LogLevel::kDebug);
+  LogRig other(LogLevel::kDebug);
   const auto both = combine({one.observer, other.observer});
   both->completed(one.invocation, one.report);
   both->rejected(one.invocation, {ErrorCode::kDeadline, "late", "deadline"});
@@ -171,7 +171,7 @@ class Recorder final : public Observer {
 };
 
 TEST_CASE("A combined observer tells of stages too, and one alone is not wrapped", "[log]") {
-  Rig rig;
+  LogRig rig;
   const auto one = std::make_shared<Recorder>();
   const auto other = std::make_shared<Recorder>();
   const auto both = combine({one, other});
@@ -184,7 +184,7 @@ TEST_CASE("A combined observer tells of stages too, and one alone is not wrapped
 }
 
 TEST_CASE("A container that did not start is a line with the request that it was for", "[log]") {
-  Rig rig;
+  LogRig rig;
   rig.observer->container_failed(*rig.invocation.function, {ErrorCode::kDeadline, "too slow", ""}, "hello-1");
   REQUIRE(rig.lines.size() == 1);
   CHECK(contains(rig.lines[0], "warning container did not start request=hello-1 function=hello"));

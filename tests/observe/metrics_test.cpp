@@ -9,8 +9,8 @@
 namespace serverledge {
 namespace {
 
-struct Rig {
-  explicit Rig(std::size_t functions_max = 100)
+struct MetricsRig {
+  explicit MetricsRig(std::size_t functions_max = 100)
       : metrics({.node = "node-one", .area = "ROME", .functions_max = functions_max}) {}
 
   static Invocation invocation(const std::string& name) {
@@ -52,10 +52,10 @@ struct Rig {
 };
 
 TEST_CASE("The metrics of the contract count local calls that succeeded", "[metrics]") {
-  Rig rig;
-  const Invocation call = Rig::invocation("hello");
-  rig.metrics.completed(call, Rig::report());
-  rig.metrics.completed(call, Rig::report(false));
+  MetricsRig rig;
+  const Invocation call = MetricsRig::invocation("hello");
+  rig.metrics.completed(call, MetricsRig::report());
+  rig.metrics.completed(call, MetricsRig::report(false));
   CHECK(rig.value(R"(completed_count{area="ROME",function="hello"})") == 2);
   CHECK(rig.value(R"(cold_starts_count{area="ROME",function="hello"})") == 1);
   CHECK(rig.value(R"(execution_time_count{function="hello"})") == 2);
@@ -72,10 +72,10 @@ TEST_CASE("The metrics of the contract count local calls that succeeded", "[metr
 }
 
 TEST_CASE("A failed call is counted by its kind, and not as completed", "[metrics]") {
-  Rig rig;
-  ExecutionReport report = Rig::report();
+  MetricsRig rig;
+  ExecutionReport report = MetricsRig::report();
   report.failure = Failure{FailureKind::kTimeout, "too long", ""};
-  rig.metrics.completed(Rig::invocation("slow"), report);
+  rig.metrics.completed(MetricsRig::invocation("slow"), report);
   CHECK(rig.value(R"(completed_count{area="ROME",function="slow"})") == 0);
   CHECK(rig.value(R"(serverledge_failures_total{function="slow",kind="timeout"})") == 1);
   CHECK(rig.value(R"(serverledge_invocations_total{function="slow",outcome="failed"})") == 1);
@@ -83,18 +83,18 @@ TEST_CASE("A failed call is counted by its kind, and not as completed", "[metric
 }
 
 TEST_CASE("A call that another node ran is no completed one of this node", "[metrics]") {
-  Rig rig;
-  ExecutionReport report = Rig::report(false);
+  MetricsRig rig;
+  ExecutionReport report = MetricsRig::report(false);
   report.node = "node-two";
-  rig.metrics.completed(Rig::invocation("hello"), report);
+  rig.metrics.completed(MetricsRig::invocation("hello"), report);
   CHECK(rig.value(R"(completed_count{area="ROME",function="hello"})") == 0);
   CHECK(rig.value(R"(cold_starts_count{area="ROME",function="hello"})") == -1);
   CHECK(rig.value(R"(serverledge_invocations_total{function="hello",outcome="succeeded"})") == 1);
 }
 
 TEST_CASE("Refusals are counted by reason, from a bounded set of words", "[metrics]") {
-  Rig rig;
-  const Invocation call = Rig::invocation("hello");
+  MetricsRig rig;
+  const Invocation call = MetricsRig::invocation("hello");
   rig.metrics.rejected(call, {ErrorCode::kNoResources, "full", "queue_full"});
   rig.metrics.rejected(call, {ErrorCode::kNoResources, "late", "deadline"});
   for (int i = 0; i < 100; ++i) {
@@ -107,8 +107,8 @@ TEST_CASE("Refusals are counted by reason, from a bounded set of words", "[metri
 }
 
 TEST_CASE("Offloads are counted by node and outcome, waits by whether a place was found", "[metrics]") {
-  Rig rig;
-  const Invocation call = Rig::invocation("hello");
+  MetricsRig rig;
+  const Invocation call = MetricsRig::invocation("hello");
   const Peer peer{.key = "node-two", .area = "ROME", .host = "192.0.2.1", .port = 1323, .arch = "amd64"};
   const TimePoint begin{std::chrono::seconds(5)};
   const TimePoint end = begin + std::chrono::milliseconds(40);
@@ -136,10 +136,10 @@ TEST_CASE("Offloads are counted by node and outcome, waits by whether a place wa
 }
 
 TEST_CASE("However many functions and peers there are, the number of series is bounded", "[metrics]") {
-  Rig rig(3);
+  MetricsRig rig(3);
   const auto call_and_offload = [&](int number) {
-    const Invocation call = Rig::invocation("f" + std::to_string(number));
-    rig.metrics.completed(call, Rig::report());
+    const Invocation call = MetricsRig::invocation("f" + std::to_string(number));
+    rig.metrics.completed(call, MetricsRig::report());
     rig.metrics.rejected(call, {ErrorCode::kNoResources, "full", "queue_full"});
     const Peer peer{.key = "peer" + std::to_string(number), .area = {}, .host = {}, .port = 1, .arch = {}};
     rig.metrics.passed(call, {.stage = Stage::kOffload, .peer = &peer});
@@ -157,19 +157,20 @@ TEST_CASE("However many functions and peers there are, the number of series is b
 }
 
 TEST_CASE("Functions that were deleted make room for others", "[metrics]") {
-  Rig rig(2);
-  for (const char* name : {"old", "kept"}) rig.metrics.completed(Rig::invocation(name), Rig::report());
+  MetricsRig rig(2);
+  for (const char* name : {"old", "kept"})
+    rig.metrics.completed(MetricsRig::invocation(name), MetricsRig::report());
   rig.sample.containers = {{"kept", 0, 0, 0}, {"new", 0, 0, 0}};
   rig.metrics.text(rig.sample);
-  rig.metrics.completed(Rig::invocation("new"), Rig::report());
+  rig.metrics.completed(MetricsRig::invocation("new"), MetricsRig::report());
   CHECK(rig.value(R"(completed_count{area="ROME",function="old"})") == -1);
   CHECK(rig.value(R"(completed_count{area="ROME",function="kept"})") == 1);
   CHECK(rig.value(R"(completed_count{area="ROME",function="new"})") == 1);
 }
 
 TEST_CASE("What the node holds, and this process, is told as it is now", "[metrics]") {
-  Rig rig;
-  rig.metrics.completed(Rig::invocation("hello"), Rig::report());
+  MetricsRig rig;
+  rig.metrics.completed(MetricsRig::invocation("hello"), MetricsRig::report());
   rig.sample.total = {1024, 4000};
   rig.sample.busy = {256, 1500};
   rig.sample.queued = 7;
@@ -197,13 +198,13 @@ TEST_CASE("What the node holds, and this process, is told as it is now", "[metri
 }
 
 TEST_CASE("Many threads count while others ask, and nothing is lost", "[metrics]") {
-  Rig rig(4);
+  MetricsRig rig(4);
   {
     std::vector<std::jthread> threads;
     for (int thread = 0; thread < 8; ++thread) {
       threads.emplace_back([&rig, thread] {
-        const Invocation call = Rig::invocation("f" + std::to_string(thread));
-        for (int i = 0; i < 500; ++i) rig.metrics.completed(call, Rig::report(i % 10 != 0));
+        const Invocation call = MetricsRig::invocation("f" + std::to_string(thread));
+        for (int i = 0; i < 500; ++i) rig.metrics.completed(call, MetricsRig::report(i % 10 != 0));
       });
     }
     threads.emplace_back([&rig] {
@@ -213,7 +214,7 @@ TEST_CASE("Many threads count while others ask, and nothing is lost", "[metrics]
   // Counts of functions that were given up are gone, others are exact.
   rig.sample.containers = {{"after", 0, 0, 0}};
   rig.metrics.text(rig.sample);
-  for (int i = 0; i < 10; ++i) rig.metrics.completed(Rig::invocation("after"), Rig::report());
+  for (int i = 0; i < 10; ++i) rig.metrics.completed(MetricsRig::invocation("after"), MetricsRig::report());
   CHECK(rig.value(R"(completed_count{area="ROME",function="after"})") == 10);
 }
 

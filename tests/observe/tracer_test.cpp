@@ -61,8 +61,8 @@ const Fields& named(const std::vector<Fields>& spans, const std::string& name) {
   return *found;
 }
 
-struct Rig {
-  explicit Rig(TraceOptions options = {}) {
+struct TracerRig {
+  explicit TracerRig(TraceOptions options = {}) {
     options.file = folder.file("trace.json");
     options.node = "(ROME)one";
     tracer = open_tracer(options, std::make_shared<Observer>(), clock).value();
@@ -110,7 +110,7 @@ struct Rig {
 };
 
 TEST_CASE("A call is a span under its caller's, with a span for each stage", "[tracing]") {
-  Rig rig;
+  TracerRig rig;
   const std::string seen = rig.call(kCaller, "vendor=1");
   const std::vector<Fields> spans = rig.spans();
   REQUIRE(spans.size() == 4);
@@ -134,7 +134,7 @@ TEST_CASE("A call is a span under its caller's, with a span for each stage", "[t
 }
 
 TEST_CASE("Spans lie where the stages were, in wall time", "[tracing]") {
-  Rig rig;
+  TracerRig rig;
   rig.call({});
   const std::vector<Fields> spans = rig.spans();
   const auto begin = [&](const char* name) { return std::stoll(named(spans, name).at("startTimeUnixNano")); };
@@ -149,7 +149,7 @@ TEST_CASE("Spans lie where the stages were, in wall time", "[tracing]") {
 }
 
 TEST_CASE("A call without a trace begins one of its own", "[tracing]") {
-  Rig rig;
+  TracerRig rig;
   const auto one = parse_traceparent(rig.call({}));
   const auto other = parse_traceparent(rig.call("no traceparent"));
   REQUIRE(one);
@@ -161,14 +161,14 @@ TEST_CASE("A call without a trace begins one of its own", "[tracing]") {
 }
 
 TEST_CASE("A trace that the caller does not record is passed on as it is, and not recorded", "[tracing]") {
-  Rig rig;
+  TracerRig rig;
   const std::string caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
   CHECK(rig.call(caller) == caller);
   CHECK(rig.spans().empty());
 }
 
 TEST_CASE("Each offload is a span of its own, whose id the peer is told", "[tracing]") {
-  Rig rig;
+  TracerRig rig;
   Invocation call = rig.invocation(kCaller);
   rig.tracer->began(call);
   const Peer peer{.key = "node-two", .area = {}, .host = {}, .port = 1, .arch = {}};
@@ -194,7 +194,7 @@ TEST_CASE("Each offload is a span of its own, whose id the peer is told", "[trac
 }
 
 TEST_CASE("Nothing of params, results and messages is written", "[tracing]") {
-  Rig rig;
+  TracerRig rig;
   rig.call(kCaller);
   Invocation call = rig.invocation(kCaller);
   rig.tracer->began(call);
@@ -213,7 +213,7 @@ TEST_CASE("Spans that do not fit into the buffer are dropped and counted, and no
   TraceOptions options;
   options.buffer = 64;
   options.flush_interval = std::chrono::hours(1);
-  Rig rig(options);
+  TracerRig rig(options);
   {
     std::vector<std::jthread> threads;
     for (int thread = 0; thread < 4; ++thread) {
@@ -238,7 +238,7 @@ TEST_CASE("A file that has grown too long is kept once and begun anew", "[tracin
   TraceOptions options;
   options.file_max = 4000;
   options.flush_interval = std::chrono::milliseconds(1);
-  Rig rig(options);
+  TracerRig rig(options);
   const std::string path = rig.folder.file("trace.json");
   for (std::uint64_t call = 1; call <= 10; ++call) {
     rig.call(kCaller);
@@ -255,7 +255,7 @@ TEST_CASE("A file that has grown too long is kept once and begun anew", "[tracin
 }
 
 TEST_CASE("A file that is there is appended to; only its owner may read a new one", "[tracing]") {
-  Rig rig;
+  TracerRig rig;
   rig.call(kCaller);
   rig.tracer.reset();
   const std::string path = rig.folder.file("trace.json");
@@ -291,7 +291,7 @@ TEST_CASE("A file that can no longer be written costs spans, counted and told to
   TraceOptions options;
   options.file_max = 1;  // so that every line begins a file
   options.flush_interval = std::chrono::milliseconds(1);
-  Rig rig(options);
+  TracerRig rig(options);
   const auto warnings = std::make_shared<Warnings>();
   options.file = rig.folder.file("deeper/trace.json");
   std::filesystem::create_directory(rig.folder.path() / "deeper");
