@@ -80,7 +80,7 @@ TEST_CASE("Where a setting came from names file and line", "[configuration_file]
   CHECK(origin_of(read("[api]\n\nport = 1\n", "conf.toml"), "api.port") == "conf.toml:3");
 }
 
-TEST_CASE("An empty file, and keys without a value, set nothing; an empty list is one",
+TEST_CASE("An empty file, and keys without a value, set nothing, an empty list is one",
           "[configuration_file]") {
   for (const char* text : {"", "---\n", "# nothing\n", "api:\n", "api: {}\napi.port: ~\nregistry.area:\n"}) {
     INFO(text);
@@ -175,7 +175,7 @@ TEST_CASE("Aliases that blow up are refused and cost little", "[configuration_fi
   CHECK_THAT(problem_of("a = " + std::string(100'000, '['), "conf.toml"), Catch::StartsWith("conf.toml:"));
 }
 
-TEST_CASE("The file named on the command line is read and no other; without one it is an error that names it",
+TEST_CASE("The file named on the command line is read and no other, without one it is an error that names it",
           "[configuration_file]") {
   const TemporaryFolder folder;
   write(folder.file("mine.yaml"), "api.port: 1\n");
@@ -272,7 +272,7 @@ TEST_CASE("Every key of the table has a variable of its own", "[configuration_fi
   }
 }
 
-TEST_CASE("An unknown variable is an error that names the nearest; a wrong value names its variable",
+TEST_CASE("An unknown variable is an error that names the nearest, a wrong value names its variable",
           "[configuration_file]") {
   const auto unknown = load_configuration({{}, {}, {{"SERVERLEDGE_API_PROT", "1"}}});
   REQUIRE_FALSE(unknown);

@@ -112,7 +112,7 @@ TEST_CASE("An entry with a ttl is gone for every call once its time has passed",
   CHECK(value_of(*store, "stays") == "1");
 }
 
-TEST_CASE("A refresh starts the ttl anew; a put without one ends it", "[embedded_store]") {
+TEST_CASE("A refresh starts the ttl anew, a put without one ends it", "[embedded_store]") {
   ManualClock clock;
   const auto store = open(":memory:", clock);
   REQUIRE(store->put("lease", "1", 120s));

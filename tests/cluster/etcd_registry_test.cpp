@@ -274,7 +274,7 @@ TEST_CASE("An etcd restored from an old backup gets back what was created since"
   CHECK(member.knows("since"));
 }
 
-TEST_CASE("While etcd hangs, known functions and their code cost nothing; results wait and are stored later",
+TEST_CASE("While etcd hangs, known functions and their code cost nothing, results wait and are stored later",
           "[etcd][registry]") {
   EtcdProcess etcd(wanted());
   const TemporaryFolder folder;

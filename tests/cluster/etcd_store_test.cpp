@@ -184,7 +184,7 @@ TEST_CASE("With user and password calls and watches work, also after etcd forgot
   CHECK_THAT(store->put("elsewhere", "1").error().message, Contains("permission denied"));
 }
 
-TEST_CASE("Over TLS with a client certificate; not without one, nor from another authority", "[etcd]") {
+TEST_CASE("Over TLS with a client certificate, not without one, nor from another authority", "[etcd]") {
   const EtcdProcess etcd(wanted({}, true));
   const EtcdOptions good{
       .endpoints = {etcd.address()}, .ca = etcd.ca(), .certificate = etcd.certificate(), .key = etcd.key()};
@@ -292,7 +292,7 @@ TEST_CASE("A watch begins anew, with another name of the data, when etcd lost th
 }
 
 TEST_CASE(
-    "Entries with a short ttl have leases of their own, longer ones share them; lost leases are replaced",
+    "Entries with a short ttl have leases of their own, longer ones share them, lost leases are replaced",
     "[etcd]") {
   EtcdProcess etcd(wanted());
   const auto store = open(etcd);
@@ -316,7 +316,7 @@ TEST_CASE(
   CHECK(store->refresh("registry/ROME/amd64/a").error().code == ErrorCode::kNotFound);
 }
 
-TEST_CASE("What is too large for etcd is said to be; nothing is stored", "[etcd]") {
+TEST_CASE("What is too large for etcd is said to be, nothing is stored", "[etcd]") {
   const EtcdProcess etcd(wanted());
   const auto store = open(etcd);
   REQUIRE(store->put("a", "1"));
@@ -329,7 +329,7 @@ TEST_CASE("What is too large for etcd is said to be; nothing is stored", "[etcd]
   CHECK(store->healthy());
 }
 
-TEST_CASE("A full etcd is a clear error; what was stored before is there, and can be removed", "[etcd]") {
+TEST_CASE("A full etcd is a clear error, what was stored before is there, and can be removed", "[etcd]") {
   const EtcdProcess etcd(wanted({"--quota-backend-bytes", "20000000"}));
   const auto store = open(etcd);
   REQUIRE(store->put("before", "1"));

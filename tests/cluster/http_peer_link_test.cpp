@@ -142,7 +142,7 @@ TEST_CASE("A function that failed there is relayed as it is", "[link]") {
   CHECK(report->output == "before");
 }
 
-TEST_CASE("Refusals did not start; what nobody can tell is an unknown outcome", "[link]") {
+TEST_CASE("Refusals did not start, what nobody can tell is an unknown outcome", "[link]") {
   Rig rig;
   CHECK(rig.error(404, "Function unknown").code == ErrorCode::kNotFound);
   CHECK(rig.error(429, "").code == ErrorCode::kNoResources);
@@ -180,7 +180,7 @@ TEST_CASE(
   release.set_value();
 }
 
-TEST_CASE("A node that ends gives up what it has offloaded; a caller that hangs up, too", "[link]") {
+TEST_CASE("A node that ends gives up what it has offloaded, a caller that hangs up, too", "[link]") {
   Rig rig;
   std::promise<void> entered, release;
   const auto released = release.get_future().share();

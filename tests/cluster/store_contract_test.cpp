@@ -123,7 +123,7 @@ TEST_CASE("Whatever is written while watches begin is told exactly once, in orde
   }
 }
 
-TEST_CASE("After the end of a watch its listener is not called; ending waits for the event that runs",
+TEST_CASE("After the end of a watch its listener is not called, ending waits for the event that runs",
           "[store]") {
   const auto store = open_store();
   for (int round = 0; round < 200; ++round) {
@@ -248,7 +248,7 @@ TEST_CASE("What a watch tells adds up to what the store holds", "[store][propert
   CHECK(told == *listed);
 }
 
-TEST_CASE("What is created with a ttl exists; refreshing what is not there says so", "[store]") {
+TEST_CASE("What is created with a ttl exists, refreshing what is not there says so", "[store]") {
   const auto store = open_store();
   REQUIRE(store->create("ttl/a", "1", 100s));
   CHECK(store->create("ttl/a", "2", 100s).error().code == ErrorCode::kExists);

@@ -48,7 +48,7 @@ Duration slowest(const NodeProcess& node, const std::string& function, int calls
 
 }  // namespace
 
-TEST_CASE("a function created on one node runs on another; updates and removals take effect there too",
+TEST_CASE("a function created on one node runs on another, updates and removals take effect there too",
           "[integration]") {
   const EtcdProcess etcd(wanted());
   const NodeProcess a(on(etcd));
@@ -78,7 +78,7 @@ TEST_CASE("a function created on one node runs on another; updates and removals 
   CHECK(eventually([&] { return call(b, "f") == "404"; }));
 }
 
-TEST_CASE("while etcd hangs or is gone, calls of known functions go on as before; answers come later",
+TEST_CASE("while etcd hangs or is gone, calls of known functions go on as before, answers come later",
           "[integration]") {
   EtcdProcess etcd(wanted());
   const NodeProcess a(on(etcd));

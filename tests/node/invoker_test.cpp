@@ -367,7 +367,7 @@ TEST_CASE("A policy that raises is counted and treated as localonly", "[invoker]
   CHECK(rig.invoker.policy_failures() == 6);
 }
 
-TEST_CASE("Prewarming starts as many as fit and says how many; none only prepares", "[invoker]") {
+TEST_CASE("Prewarming starts as many as fit and says how many, none only prepares", "[invoker]") {
   Rig rig(300);
   CHECK(rig.invoker.prewarm(rig.f, 0, false).value() == 0);
   CHECK(rig.runtime.prepared == 1);

@@ -220,7 +220,7 @@ TEST_CASE("Those who wait on a start that fails get a start of their own", "[sch
   machine.finish(std::move(lease));
 }
 
-TEST_CASE("At most so many containers start at a time; who waits for a start takes no place in the queue",
+TEST_CASE("At most so many containers start at a time, who waits for a start takes no place in the queue",
           "[scheduler]") {
   Machine machine({512, 4000}, 0, 1);
   const FunctionPtr f = make_function("f");

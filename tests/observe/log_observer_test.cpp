@@ -96,7 +96,7 @@ TEST_CASE("A line is one line, begins with the clock's time in UTC, and cannot c
                                               "value=\"\\u001b[31m\" other=\"\x7f\""});
 }
 
-TEST_CASE("Warnings and errors are written once in ten seconds, each for itself; informations always",
+TEST_CASE("Warnings and errors are written once in ten seconds, each for itself, informations always",
           "[log]") {
   LogRig rig;
   for (int i = 0; i < 5; ++i) {

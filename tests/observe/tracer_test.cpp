@@ -254,7 +254,7 @@ TEST_CASE("A file that has grown too long is kept once and begun anew", "[tracin
   CHECK_FALSE(rig.spans().empty());
 }
 
-TEST_CASE("A file that is there is appended to; only its owner may read a new one", "[tracing]") {
+TEST_CASE("A file that is there is appended to, only its owner may read a new one", "[tracing]") {
   TracerRig rig;
   rig.call(kCaller);
   rig.tracer.reset();
