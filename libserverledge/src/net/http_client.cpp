@@ -186,8 +186,10 @@ Result<HttpResponse> HttpClient::Pool::request(const HttpTarget& target, const H
     }
     Exchange exchange{fd.get(), head, request.body, request.method == "HEAD", deadline, cancel.fd(), sink};
     auto response = this->exchange(exchange);
-    if (response && exchange.keep_alive) give_back(target, std::move(fd));
-    if (response) return response;
+    if (response) {
+      if (exchange.keep_alive) give_back(target, std::move(fd));
+      return response;
+    }
     const ErrorCode code = response.error().code;
     const bool broken = code == ErrorCode::kUnavailable || code == ErrorCode::kUnknownOutcome;
     const bool harmless = !exchange.all_sent() || request.method == "GET";

@@ -19,7 +19,7 @@ constexpr std::array<bool, 256> make_token_characters() {
   for (int c = '0'; c <= '9'; ++c) is[static_cast<std::size_t>(c)] = true;
   for (int c = 'a'; c <= 'z'; ++c) is[static_cast<std::size_t>(c)] = true;
   for (int c = 'A'; c <= 'Z'; ++c) is[static_cast<std::size_t>(c)] = true;
-  for (const char c : std::string_view("!#$%&'*+-.^_`|~")) is[static_cast<std::size_t>(c)] = true;
+  for (const char c : std::string_view("!#$%&'*+-.^_`|~")) is[static_cast<unsigned char>(c)] = true;
   return is;
 }
 

@@ -41,6 +41,7 @@ std::unique_ptr<OffloadingPolicy> make_offloading_policy(std::string_view name,
 
 std::vector<std::string_view> offloading_policy_names() {
   std::vector<std::string_view> names;
+  names.reserve(kPolicies.size());
   for (const auto& row : kPolicies) names.push_back(row.first);
   return names;
 }
