@@ -20,6 +20,7 @@ EtcdProcess::Options wanted() {
 
 NodeProcess::Options on(const EtcdProcess& etcd) {
   return {{{"etcd.address", etcd.address()},
+           {"registry.udp.port", "0"},
            {"sandbox.network", "host"},
            {"sandbox.stock.nodejs", "0"},
            {"sandbox.stock.python", "0"}},

@@ -77,6 +77,8 @@ stop() {
     done
     kill -KILL "$pid" 2>/dev/null || true
   fi
+  # What dockerd leaves mounted where it could not end by itself.
+  umount --lazy "$run"/exec/netns/* 2>/dev/null || true
   rm -rf "$run"
 }
 
