@@ -17,8 +17,8 @@ TEST_CASE("a host program's own etcdserverpb.RangeRequest and the library's live
   REQUIRE(copy.ParseFromString(own.SerializeAsString()));
   CHECK(copy.labels().at("key") == "value");
   CHECK(copy.GetTypeName() == "etcdserverpb.RangeRequest");
-  CHECK(google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName("etcdserverpb.RangeRequest") ==
-        etcdserverpb::RangeRequest::descriptor());
+  CHECK(google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
+            "etcdserverpb.RangeRequest") == etcdserverpb::RangeRequest::descriptor());
 
   if (!test::EtcdProcess::installed()) test::skip_test("etcd-server or etcd-client is not installed");
   const test::EtcdProcess etcd;

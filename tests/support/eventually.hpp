@@ -7,8 +7,8 @@
 
 namespace serverledge::test {
 
-/// Asks again until it is so; false if it is not within a minute. For what happens in another process, or on a thread
-/// that tells nobody.
+/// Asks again until it is so; false if it is not within a minute. For what happens in another process, or on
+/// a thread that tells nobody.
 template <typename Condition>
 bool eventually(Condition is_so) {
   const TimePoint deadline = system_clock().now() + std::chrono::minutes(1);

@@ -6,8 +6,8 @@
 
 namespace serverledge::test {
 
-/// A door at which threads wait until it is opened. A wait that lasts a minute is a defect, and ends. Opens itself at
-/// its end and sees all who waited off, so that a failed test does not hang.
+/// A door at which threads wait until it is opened. A wait that lasts a minute is a defect, and ends. Opens
+/// itself at its end and sees all who waited off, so that a failed test does not hang.
 class Gate {
  public:
   Gate() = default;

@@ -90,7 +90,8 @@ constexpr ConfigurationKey kKeys[] = {
     {"container.timeout", kSeconds, "60", "How long an invocation may run if its function has no TimeoutSec.",
      0.001},
     {"etcd.address", kList, "",
-     "Addresses of etcd's members, host:port or https://host:port, for a cluster. Default: none, the embedded "
+     "Addresses of etcd's members, host:port or https://host:port, for a cluster. Default: none, the "
+     "embedded "
      "store."},
     {"etcd.ca", kText, "",
      "File (PEM) of the authority that signed etcd's certificate; with it, etcd is reached by TLS. Default: "

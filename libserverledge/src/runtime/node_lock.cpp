@@ -22,7 +22,8 @@ namespace {
 
 constexpr std::size_t kIdSize = 16;
 constexpr std::string_view kLockEnding = ".lock";
-constexpr auto kLauncherPatience = std::chrono::seconds(5);  // with a dying launcher of the node's earlier life
+constexpr auto kLauncherPatience =
+    std::chrono::seconds(5);  // with a dying launcher of the node's earlier life
 constexpr auto kPause = std::chrono::milliseconds(10);
 
 bool is_id(std::string_view text) {
