@@ -53,8 +53,8 @@ TEST_CASE("serverledge --check-config tells a good configuration from a bad one,
              Contains("node.yaml:1: ") && Contains("api.prot") && Contains("api.port"));
   CHECK_THAT(refused("\napi.port: 99999\n"), Contains("node.yaml:2: ") && Contains("65535"));
   CHECK_THAT(refused("log.level: loud\n"), Contains("log.level") && Contains("warning"));
-  CHECK_THAT(refused("scheduler.policy: nearest\n"),
-             Contains("scheduler.policy") && Contains("nearest") && Contains("localonly"));
+  CHECK_THAT(refused("scheduler.policy: nowhere\n"),
+             Contains("scheduler.policy") && Contains("nowhere") && Contains("localonly"));
 }
 
 TEST_CASE("a configuration file that is named and missing is an error, not a default", "[integration]") {
