@@ -46,6 +46,7 @@ class DockerUnderTest final : public RuntimeUnderTest {
   Function nodejs(const std::string& source) override;
   bool bounds_memory() const override { return true; }
   bool sees_stops() const override { return false; }
+  bool numbers_answers() const override { return false; }
   std::vector<std::string> garbage() const override;
   std::string forged_answer() const override;
 

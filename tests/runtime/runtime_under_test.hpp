@@ -23,6 +23,9 @@ class RuntimeUnderTest {
   virtual bool bounds_memory() const = 0;
   /// Whether a function that stops itself (SIGSTOP) is noticed before its call's time is over.
   virtual bool sees_stops() const = 0;
+  /// Whether an answer names its call, so that one made up for a later call of the same instance is told from
+  /// its own.
+  virtual bool numbers_answers() const = 0;
   /// Python expressions for bytes that are no answer on the channel of a call.
   virtual std::vector<std::string> garbage() const = 0;
   /// A Python expression for the bytes of an answer 666 to the call number `call`.

@@ -25,6 +25,7 @@ class SandboxUnderTest final : public RuntimeUnderTest {
   Function nodejs(const std::string& source) override;
   bool bounds_memory() const override;
   bool sees_stops() const override { return true; }
+  bool numbers_answers() const override { return true; }
   std::vector<std::string> garbage() const override;
   std::string forged_answer() const override { return "frame(3, call, struct.pack('<I', 0) + b'666')"; }
 

@@ -10,6 +10,7 @@
 
 #include "runtime/docker/folder_tar.hpp"
 #include "runtime/docker/leftovers.hpp"
+#include "serverledge/runtime/code_archive.hpp"
 
 namespace serverledge {
 namespace {
@@ -117,7 +118,7 @@ Result<std::string> DockerRuntime::image_of(const Function& function, TimePoint 
 }
 
 Result<std::string> DockerRuntime::code_folder(const Function& function) {
-  std::optional<std::string> folder = parts_.archive.folder(function.code_digest);
+  std::optional<std::string> folder = unpacked_code(parts_.archive, function);
   if (!folder) {
     const Result<std::string> bytes = parts_.code.code(function);
     if (!bytes) return bytes;
