@@ -172,7 +172,12 @@ void EtcdProcess::come_back() {
 }
 
 void EtcdProcess::signal(int number) const {
-  if (pid_ > 0) ::kill(pid_, number);
+  if (pid_ <= 0) return;
+  ::kill(pid_, number);
+  if (number != SIGSTOP) return;
+  // It may still answer until all its threads have stopped.
+  while (::waitpid(pid_, nullptr, WUNTRACED) < 0 && errno == EINTR) {
+  }
 }
 
 void EtcdProcess::kill() {

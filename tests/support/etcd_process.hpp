@@ -35,6 +35,7 @@ class EtcdProcess {
   std::string certificate() const { return folder_.file("client.pem"); }
   std::string key() const { return folder_.file("client.key"); }
 
+  /// Sends a signal; after SIGSTOP it has stopped when this returns.
   void signal(int number) const;
   /// SIGKILL, and waits for its end.
   void kill();
