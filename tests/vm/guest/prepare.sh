@@ -9,6 +9,8 @@ chroot "$root" useradd --create-home --shell /bin/bash newcomer
 # The user's own systemd runs without a login, as after `loginctl enable-linger`.
 mkdir -p "$root/var/lib/systemd/linger"
 touch "$root/var/lib/systemd/linger/newcomer"
+# etcd is started by what sets up a cluster.
+systemctl --root "$root" disable etcd.service
 # What only makes the archive bigger, or works on its own while the tests run.
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/man \
   "$root"/usr/share/locale "$root"/usr/share/info
