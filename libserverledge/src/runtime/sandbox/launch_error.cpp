@@ -79,7 +79,18 @@ const char* way_on(bool rootless) {
          "user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 (Debian), "
          "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), and no container or system call filter "
          "around it that "
-         "forbids unshare and mount; or run it as root; or use container.runtime: docker";
+         "forbids unshare and mount, and no chroot; or run it as root; or use container.runtime: docker";
+}
+
+/// What would help where the machine is asked for something that it does not know.
+std::string wrong_machine(const sl_event& event) {
+  const bool of_root = event.step == SL_STEP_PIVOT ||
+                       (event.step == SL_STEP_MOUNT_NAMESPACE && std::strcmp(event.detail, "/") == 0);
+  if (event.error != EINVAL || !of_root) return ". It needs Linux 5.12 or later";
+  return ". The root folder that the node sees is no mount point (as in a chroot into a plain folder) or an "
+         "initramfs, and sandboxes cannot leave it for their own: bind the folder to itself first, mount "
+         "--bind "
+         "DIR DIR, and chroot into it then; or use container.runtime: docker";
 }
 
 }  // namespace
@@ -88,7 +99,7 @@ Error launch_error(const sl_event& event, bool rootless) {
   std::string message = fmt::format("the sandbox cannot {}", doing(event.step));
   if (event.detail[0] != 0) message += fmt::format(" {}", event.detail);
   if (event.error != 0) message += fmt::format(": {}", std::strerror(event.error));
-  if (event.error == ENOSYS || event.error == EINVAL) message += ". It needs Linux 5.12 or later";
+  if (event.error == ENOSYS || event.error == EINVAL) message += wrong_machine(event);
   const bool setting_up = event.step >= SL_STEP_USER_NAMESPACE && event.step <= SL_STEP_SECCOMP;
   if (is_refusal(event.error) && setting_up) message += fmt::format(". {}", way_on(rootless));
   const bool refused = is_refusal(event.error) || event.error == ENOSYS || event.error == EINVAL;
