@@ -59,8 +59,8 @@ fail() { echo "vm: $*" >&2; exit 1; }
 make_root() {
   local packages stamp kernel
   packages=$({ echo systemd systemd-sysv dbus dbus-user-session libpam-systemd procps python3 nodejs
-    # what examples/deploy/ansible installs, and what runs it: the machine has no network
-    echo adduser ansible-core python3-apt etcd-server etcd-client curl; packages_for libraries; } |
+    # what examples/deploy/ansible installs, and what runs it: the machine has no network (and debootstrap knows no virtual packages)
+    echo adduser ansible-core python3-cffi-backend python3-apt etcd-server etcd-client curl; packages_for libraries; } |
     tr '\n ' ',,' | sed 's/,*$//')
   stamp="$mirror $packages $(cat tests/vm/guest/init tests/vm/guest/prepare.sh | sha256sum)"
   if ! $fresh && [ "$(cat "$vm/stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
