@@ -301,10 +301,11 @@ TEST_CASE("Unspecialised instances are charged, used by a cold start, and evicte
   machine.announce(py);
   const StockPlan plan{"nodejs17ng", 64, 2};
   for (int i = 0; i < 2; ++i) {
-    const auto id = machine->pool().reserve_stock(plan);
+    const auto id = machine->reserve_stock(plan);
     REQUIRE(id);
-    CHECK(machine->pool().stock_ready(*id));
+    CHECK(machine->stock_made(*id, true, machine.now, machine.effects));
   }
+  CHECK_FALSE(machine->reserve_stock(plan));
   CHECK(machine.view().held.memory_mb == 128);
   Lease specialised = lease_of(machine.arrive(js));
   CHECK(machine->pool().stock("nodejs17ng") == 1);
@@ -319,6 +320,25 @@ TEST_CASE("Unspecialised instances are charged, used by a cold start, and evicte
   machine.start(python);
   CHECK(machine.view().held.memory_mb == 192);
   machine.finish(std::move(python));
+}
+
+TEST_CASE("A call whose memory stock that is being made holds waits for it, and is not refused", "[pool]") {
+  Machine machine({128, 2000}, 0);
+  const FunctionPtr f = make_function("f");
+  machine.announce(f);
+  const auto id = machine->reserve_stock({f->runtime, 8, 2});
+  REQUIRE(id);
+  const Placement waiting = machine.arrive(f);
+  REQUIRE(std::holds_alternative<Ticket>(waiting));
+  CHECK(machine.view().queued == 0);
+  CHECK_FALSE(machine->reserve_stock({f->runtime, 8, 2}));
+  const bool made = GENERATE(true, false);
+  machine->stock_made(*id, made, machine.now, machine.effects);
+  Left left = machine->leave(std::get<Ticket>(waiting).id, machine.now, machine.effects);
+  REQUIRE(std::holds_alternative<Lease>(left));
+  CHECK(machine.view().held.memory_mb == 128);
+  machine.start(std::get<Lease>(left));
+  machine.finish(std::get<Lease>(std::move(left)));
 }
 
 TEST_CASE("Memory that is just being given back is waited for, not refused", "[pool]") {

@@ -152,14 +152,15 @@ class RandomRun {
 
   void tick() { machine_->tick(machine_.now, machine_.effects); }
 
+  // Stock is made in the time of some other steps.
   void stock() {
-    const auto id = machine_->pool().reserve_stock({"nodejs17ng", 48, 2});
-    if (!id) return;
-    if (random_.below(4) == 0) {
-      machine_->pool().stock_failed(*id);
-    } else {
-      machine_->pool().stock_ready(*id);
-    }
+    if (stock_.size() == 2 || (!stock_.empty() && random_.below(2) == 0)) return end_stock();
+    if (const auto id = machine_->reserve_stock({"nodejs17ng", 48, 2})) stock_.push_back(*id);
+  }
+
+  void end_stock() {
+    machine_->stock_made(stock_.back(), random_.below(4) != 0, machine_.now, machine_.effects);
+    stock_.pop_back();
   }
 
   /// Posted calls take up what they got; some of what was discarded is gone (all of it, if `all`).
@@ -196,6 +197,7 @@ class RandomRun {
   }
 
   void wind_down() {
+    while (!stock_.empty()) end_stock();
     for (int round = 0; round < 1000 && (!held_.empty() || !waiting_.empty()); ++round) {
       while (!held_.empty()) end_call();
       machine_.now += std::chrono::seconds(31);
@@ -220,6 +222,7 @@ class RandomRun {
   std::set<std::pair<ContainerId, int>> slots_;
   std::vector<Waiting> waiting_;
   std::vector<ContainerId> garbage_;
+  std::vector<ContainerId> stock_;  // being made
   std::uint64_t revision_ = 0;
   int arrived_ = 0;
   int outcomes_ = 0;

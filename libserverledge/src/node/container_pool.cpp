@@ -157,13 +157,14 @@ class LocalPool final : public ContainerPool {
     return discarded;
   }
 
-  std::optional<ContainerId> reserve_stock(const StockPlan& plan) override {
-    if (plan.memory_mb > options_.total.memory_mb - held_.memory_mb) return std::nullopt;
+  std::optional<ContainerId> reserve_stock(const StockPlan& plan, Resources promised) override {
+    if (plan.memory_mb > options_.total.memory_mb - held_.memory_mb - promised.memory_mb) return std::nullopt;
     Instance& instance = add(plan.memory_mb);
     instance.state = State::kStock;
     instance.stock_runtime = plan.runtime;
     instance.charged_mb = plan.memory_mb;
     held_.memory_mb += plan.memory_mb;
+    coming_mb_ += plan.memory_mb;
     return instance.id;
   }
 
@@ -171,12 +172,14 @@ class LocalPool final : public ContainerPool {
     const auto it = instances_.find(id);
     if (it == instances_.end() || it->second.state != State::kStock) return false;
     it->second.stock_ready = true;
+    coming_mb_ -= it->second.charged_mb;
     return true;
   }
 
   void stock_failed(ContainerId id) override {
     const auto it = instances_.find(id);
     if (it == instances_.end()) return;
+    coming_mb_ -= it->second.charged_mb;
     if (it->second.state == State::kStock) discard(it->second, "failed");
     destroyed(id);
   }
@@ -271,8 +274,10 @@ class LocalPool final : public ContainerPool {
     }
     std::vector<Instance*> chosen;
     if (needed > free_mb && (!may_evict || !choose_victims(needed - free_mb, *function, chosen))) {
-      // What is being removed will be free in a moment: that is worth a wait outside the queue.
-      const bool soon = may_evict && choose_victims(needed - free_mb - leaving_mb_, *function, chosen);
+      // What is being removed will be free in a moment, and stock that is being made can be taken or evicted
+      // in a moment: that is worth a wait outside the queue.
+      const bool soon =
+          may_evict && choose_victims(needed - free_mb - leaving_mb_ - coming_mb_, *function, chosen);
       return {soon ? Acquired::Kind::kStartLimit : Acquired::Kind::kNoMemory, {}};
     }
     if (starts_ >= options_.max_starts) return {Acquired::Kind::kStartLimit, {}};
@@ -439,6 +444,7 @@ class LocalPool final : public ContainerPool {
   Resources busy_;               // of containers with calls or starting
   Resources held_;               // memory of all containers; its millicores stay 0
   std::int64_t leaving_mb_ = 0;  // of it, what is being removed and promised to no heir
+  std::int64_t coming_mb_ = 0;   // of it, stock that is being made
   std::map<ContainerId, Instance> instances_;
   std::map<std::string, FunctionPool, std::less<>> functions_;
   std::set<Instance*, EvictionOrder> evictable_;

@@ -416,21 +416,17 @@ void Invoker::refill_stock() {
     std::optional<ContainerId> charged;
     {
       const std::scoped_lock lock(mutex_);
-      if (!scheduler_->uses_runtime(plan.runtime) || scheduler_->pool().stock(plan.runtime) >= plan.target)
-        continue;
-      charged = scheduler_->pool().reserve_stock(plan);
+      charged = scheduler_->reserve_stock(plan);
     }
     if (!charged) continue;
     const Result<void> made = runtime_.add_stock(plan.runtime, later(clock_.now(), options_.start_timeout));
     bool wanted = true;
+    Effects effects;
     {
       const std::scoped_lock lock(mutex_);
-      if (made) {
-        wanted = scheduler_->pool().stock_ready(*charged);
-      } else {
-        scheduler_->pool().stock_failed(*charged);
-      }
+      wanted = scheduler_->stock_made(*charged, made.has_value(), clock_.now(), effects);
     }
+    carry_out(effects);
     if (!wanted) runtime_.drop_stock(plan.runtime);
     if (!made) {
       observer_.log(LogLevel::kWarning, "cannot keep an instance in stock",

@@ -140,6 +140,22 @@ class LocalScheduler final : public Scheduler {
     return refusal_of(acquired.kind);
   }
 
+  std::optional<ContainerId> reserve_stock(const StockPlan& plan) override {
+    if (!uses_runtime(plan.runtime) || pool_->stock(plan.runtime) >= plan.target) return std::nullopt;
+    return pool_->reserve_stock(plan, promised_);
+  }
+
+  bool stock_made(ContainerId id, bool made, TimePoint now, Effects& effects) override {
+    bool wanted = true;
+    if (made) {
+      wanted = pool_->stock_ready(id);
+    } else {
+      pool_->stock_failed(id);
+    }
+    dispatch(now, effects);
+    return wanted;
+  }
+
   void tick(TimePoint now, Effects& effects) override {
     std::vector<TicketId> late;
     for (const auto& [id, waiter] : waiters_) {
@@ -180,11 +196,6 @@ class LocalScheduler final : public Scheduler {
 
   FunctionEstimate estimate(std::string_view function) const override { return estimates_.of(function); }
 
-  bool uses_runtime(std::string_view runtime) const override {
-    return std::ranges::any_of(functions_,
-                               [&](const auto& entry) { return entry.second->runtime == runtime; });
-  }
-
   std::size_t waiting() const override {
     std::size_t count = 0;
     for (const auto& [name, queue] : queues_) count += queue.size();
@@ -193,6 +204,11 @@ class LocalScheduler final : public Scheduler {
 
  private:
   using Queue = std::set<Rank>;
+
+  bool uses_runtime(std::string_view runtime) const {
+    return std::ranges::any_of(functions_,
+                               [&](const auto& entry) { return entry.second->runtime == runtime; });
+  }
 
   static Rejected refused(ErrorCode code, std::string message, std::string detail) {
     return {{code, std::move(message), std::move(detail)}};

@@ -69,8 +69,9 @@ class ContainerPool {
   /// Gives up all that is idle, and dooms the rest.
   virtual std::vector<Discarded> retire_all() = 0;
 
-  /// Charges one unspecialised instance, if that fits without evicting anything.
-  virtual std::optional<ContainerId> reserve_stock(const StockPlan& plan) = 0;
+  /// Charges one unspecialised instance, if that fits beside what is `promised` to waiting starts without
+  /// evicting anything. Its maker then says `stock_ready` or `stock_failed`.
+  virtual std::optional<ContainerId> reserve_stock(const StockPlan& plan, Resources promised) = 0;
   /// It stands ready: a cold start of that runtime will take it. False if its charge is gone: drop it.
   virtual bool stock_ready(ContainerId id) = 0;
   /// It could not be made: the charge is given back.

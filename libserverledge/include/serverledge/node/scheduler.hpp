@@ -104,6 +104,11 @@ class Scheduler {
                                 Effects& effects) = 0;
   /// Reserves a container beforehand: a cold lease, to be started and finished with `executed` false.
   virtual Placement prewarm(std::string_view function, TimePoint now, Effects& effects) = 0;
+  /// Charges one more instance of the stock, if the plan's runtime has functions, fewer than its target are
+  /// charged, and nobody who waits needs the memory.
+  virtual std::optional<ContainerId> reserve_stock(const StockPlan& plan) = 0;
+  /// That instance has been made, or could not be. False if it was made and is no longer wanted: drop it.
+  virtual bool stock_made(ContainerId id, bool made, TimePoint now, Effects& effects) = 0;
   /// Ends what has outlived its time: tickets and idle containers. Call it about once a second.
   virtual void tick(TimePoint now, Effects& effects) = 0;
   /// Refuses every further arrival and every waiting call.
@@ -116,8 +121,6 @@ class Scheduler {
   /// Totals with the queue, and what concerns one function.
   virtual PoolView view(std::string_view function) const = 0;
   virtual FunctionEstimate estimate(std::string_view function) const = 0;
-  /// Whether any known function is of that runtime.
-  virtual bool uses_runtime(std::string_view runtime) const = 0;
   /// Calls that wait, of all kinds.
   virtual std::size_t waiting() const = 0;
 };
