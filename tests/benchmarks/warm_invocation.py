@@ -102,8 +102,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="print all outcomes as JSON")
     options = parser.parse_args()
     python = uvicorn_python(ROOT / "build" / "benchmarks" / "uvicorn")
-    # With room for the stock, which is refilled while the containers start.
-    with node(options.build, container_pool_memory=CONNECTIONS * options.memory + 64) as ours, uvicorn(python) as floor:
+    with node(options.build, container_pool_memory=CONNECTIONS * options.memory) as ours, uvicorn(python) as floor:
         Client(ours).post("/create", function("noop", "python314", NOOP_PYTHON, options.memory, options.concurrency))
         rows = measure(ours, floor, options)
     if options.json:

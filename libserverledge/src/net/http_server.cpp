@@ -71,7 +71,8 @@ HttpServer::HttpServer(Options options, Clock& clock)
 
 HttpServer::~HttpServer() { stop(); }
 
-void HttpServer::route(std::string method, std::string pattern, Handler handler, HttpRouteOptions options) {
+void HttpServer::route(std::string method, std::string_view pattern, Handler handler,
+                       HttpRouteOptions options) {
   machine_->routes().add(std::move(method), pattern, std::move(handler), options);
 }
 

@@ -84,7 +84,7 @@ class HttpServer {
 
   /// Adds a route, e.g. ("POST", "/invoke/:fun"): a segment with a colon matches any one non-empty segment. A
   /// fixed segment goes before a parameter. Call before start().
-  void route(std::string method, std::string pattern, Handler handler, HttpRouteOptions options = {});
+  void route(std::string method, std::string_view pattern, Handler handler, HttpRouteOptions options = {});
 
   /// Binds, listens, starts the threads and returns the port (0 for a Unix socket). kUnavailable if the
   /// address cannot be had, kInvalid if it makes no sense. A server that was stopped may be started again.
