@@ -33,6 +33,8 @@ NodeOptions node_options(const Configuration& configuration, const std::string& 
   options.invoker.start_timeout = configuration.duration("container.start.timeout");
   options.invoker.default_timeout = configuration.duration("container.timeout");
   options.invoker.queue_timeout = configuration.duration("scheduler.queue.timeout");
+  options.invoker.submit_capacity = static_cast<std::size_t>(configuration.integer("submit.capacity"));
+  options.invoker.submit_workers = static_cast<int>(configuration.integer("submit.workers"));
   const double cores = configuration.is_set("container.pool.cpus")
                            ? configuration.number("container.pool.cpus")
                            : machine_cores();

@@ -115,6 +115,10 @@ constexpr ConfigurationKey kKeys[] = {
     {"metrics.prometheus.pushgateway.port", kInteger, "9091", "Port of the Pushgateway.", 1, 65535},
     {"node.architecture", kText, "", "Architecture of this node's functions. Default: the machine's.", 0, 0,
      "amd64,arm64"},
+    {"policy.timeout", kSeconds, "0.02",
+     "How long an invocation waits for the decision of a policy written in Python; then it is decided as by "
+     "localonly.",
+     0.0001, 60},
     {"registry.area", kText, "ROME",
      "Area of the cluster that this node belongs to; it is told in every answer."},
     {"registry.lease", kSeconds, "120",
@@ -161,6 +165,12 @@ constexpr ConfigurationKey kKeys[] = {
     {"store.path", kText, "",
      "Folder for functions, results and unpacked code, or :memory: for none. Default: /var/lib/serverledge "
      "as root, else $XDG_STATE_HOME/serverledge or ~/.local/state/serverledge."},
+    {"submit.capacity", kInteger, "10000",
+     "Invocations that the program around an embedded node has submitted (C++, C and Python) and that have "
+     "not ended; more are refused.",
+     1},
+    {"submit.workers", kInteger, "64",
+     "Submitted invocations that run at a time; their threads are started on demand.", 1, 10000},
     {"tracing.enabled", kBoolean, "false", "Write the spans of every invocation to a file."},
     {"tracing.file.max", kMegabytes, "100",
      "Size in MB at which the file of traces is renamed to end in .1 and begun anew.", 0.001},

@@ -4,6 +4,7 @@
 #include <string>
 #include <thread>
 
+#include "node/call_crew.hpp"
 #include "serverledge/policy/local_only_policy.hpp"
 
 namespace serverledge {
@@ -42,7 +43,11 @@ Invoker::Invoker(InvokerOptions options, const Parts& parts,
       link_(parts.link),
       no_peers_(std::make_shared<PeerSnapshot>()),
       served_(parts.runtime.runtimes()),
-      scheduler_(make_scheduler(*this)) {}
+      scheduler_(make_scheduler(*this)),
+      submitted_(std::make_unique<CallCrew>(*this, observer_,
+                                            CallCrew::Limits{.capacity = options_.submit_capacity,
+                                                             .workers = options_.submit_workers,
+                                                             .key = "submit.capacity"})) {}
 
 Invoker::~Invoker() { kill(); }
 
@@ -74,6 +79,19 @@ Result<ExecutionReport> Invoker::invoke(Invocation& invocation) {
   return std::get<Result<ExecutionReport>>(std::move(progress));
 }
 
+Result<std::shared_ptr<SubmittedCall>> Invoker::submit(Invocation invocation, CompletionQueue& home,
+                                                       Done done) {
+  if (Result<void> admitted = submitted_->admit(invocation); !admitted)
+    return Unexpected(std::move(admitted).error());
+  // A std::function must be copyable, and a report need not be copied.
+  auto deliver = [done = std::move(done), home = home.poster()](Result<ExecutionReport> outcome) {
+    home.post([done, outcome = std::make_shared<Result<ExecutionReport>>(std::move(outcome))] {
+      done(std::move(*outcome));
+    });
+  };
+  return submitted_->start(std::move(invocation), std::move(deliver));
+}
+
 Invoker::Progress Invoker::begin(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox) {
   const Inside inside(*this);
   observer_.began(invocation);
@@ -96,7 +114,10 @@ Invoker::Progress Invoker::resume(Invocation& invocation, const Ticket& ticket,
   }
   carry_out(effects);
   StagePassed wait{.stage = Stage::kWait, .begin = ticket.since, .end = now};
-  if (auto* lease = std::get_if<Lease>(&left)) {
+  if (auto* lease = std::get_if<Lease>(&left); lease != nullptr && invocation.caller_gone.stop_requested()) {
+    if (!lease->cold()) finish(std::move(*lease), {.executed = false});
+    left = {};  // a cold one, which was never started, is lost by that
+  } else if (lease != nullptr) {
     observer_.passed(invocation, wait);
     return follow(invocation, mailbox, Decision(RunHere{}, WaitHere{}), now - invocation.arrival,
                   std::move(*lease));
@@ -438,6 +459,7 @@ void Invoker::refill_stock() {
 }
 
 void Invoker::close() {
+  submitted_->close();
   Effects effects;
   {
     const std::scoped_lock lock(mutex_);
@@ -464,6 +486,7 @@ void Invoker::kill() {
     if (link_ != nullptr) link_->shutdown();
   }
   drain(TimePoint::max());
+  submitted_->join();  // those that no thread had taken up are refused by now, or just being
   Effects effects;
   {
     const std::scoped_lock lock(mutex_);

@@ -112,6 +112,12 @@ Result<std::string> Node::invoke_async(Invocation invocation) {
   return state_->async.accept(std::move(invocation));
 }
 
+Result<std::shared_ptr<SubmittedCall>> Node::submit(Invocation invocation, CompletionQueue& home,
+                                                    Invoker::Done done) {
+  if (invocation.id.empty()) invocation.id = new_request_id(invocation.function->name);
+  return state_->invoker.submit(std::move(invocation), home, std::move(done));
+}
+
 Result<int> Node::prewarm(std::string_view function, int count, bool force_pull) {
   Result<FunctionPtr> known = state_->parts.registry.find(function);
   if (!known) return Unexpected(std::move(known).error());

@@ -19,10 +19,14 @@
 #include "serverledge/core/peer_link.hpp"
 #include "serverledge/core/peer_snapshot.hpp"
 #include "serverledge/core/result.hpp"
+#include "serverledge/node/completion_queue.hpp"
 #include "serverledge/node/scheduler.hpp"
+#include "serverledge/node/submitted_call.hpp"
 #include "serverledge/policy/offloading_policy.hpp"
 
 namespace serverledge {
+
+class CallCrew;
 
 /// Who a node is and what its calls may take.
 struct InvokerOptions {
@@ -32,6 +36,8 @@ struct InvokerOptions {
   Duration start_timeout = std::chrono::seconds(30);    ///< of a container
   Duration default_timeout = std::chrono::seconds(60);  ///< of a call whose function names none
   Duration queue_timeout = std::chrono::seconds(30);    ///< longest wait of an offloaded call at its target
+  std::size_t submit_capacity = 10000;                  ///< submitted calls that may be unfinished
+  int submit_workers = 64;  ///< threads that run submitted calls, at most; started on demand
 };
 
 /// Runs invocations: asks the policy and the scheduler under short locks and does what they say outside of
@@ -65,6 +71,15 @@ class Invoker final : private LeaseHome {
   using Progress = std::variant<Result<ExecutionReport>, Ticket>;
   Progress begin(Invocation& invocation, const std::shared_ptr<Mailbox>& mailbox);
   Progress resume(Invocation& invocation, const Ticket& ticket, const std::shared_ptr<Mailbox>& mailbox);
+
+  /// Runs the invocation on a thread of the invoker's own, for hosts with an event loop: `done` is called
+  /// once, by `home.drain()`, with what `invoke` would have given, or kCancelled if it was cancelled. One
+  /// that waits holds no thread, so that its wait may end up to a second after its deadline (it never runs
+  /// late); `invocation.asynchronous` lets it wait beyond the capacity of the queue, after all others. Its
+  /// `caller_gone` is not asked: cancel the call. Errors, and then `done` is never called: kNoResources when
+  /// `submit_capacity` calls are unfinished, kCancelled when the node stops.
+  using Done = std::function<void(Result<ExecutionReport>)>;
+  Result<std::shared_ptr<SubmittedCall>> submit(Invocation invocation, CompletionQueue& home, Done done);
 
   /// Starts up to `count` containers beforehand, one after the other; how many were started. 0: only prepares
   /// (pulls the image, unpacks the code).
@@ -139,6 +154,7 @@ class Invoker final : private LeaseHome {
   std::atomic<std::uint64_t> policy_failures_{0};
   TimePoint policy_logged_{};  // guarded by policy_mutex_, as is the next
   TimePoint policy_ticked_{};
+  std::unique_ptr<CallCrew> submitted_;
 };
 
 }  // namespace serverledge

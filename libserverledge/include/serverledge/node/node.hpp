@@ -71,6 +71,9 @@ class Node final {
   /// Accepts it for later and gives its request id; the answer is published to the result store. kNoResources
   /// when `async_capacity` is reached or the node stops.
   Result<std::string> invoke_async(Invocation invocation);
+  /// See Invoker::submit. Sets `invocation.id` if it is empty.
+  Result<std::shared_ptr<SubmittedCall>> submit(Invocation invocation, CompletionQueue& home,
+                                                Invoker::Done done);
   /// See Invoker::prewarm; kNotFound for an unknown function.
   Result<int> prewarm(std::string_view function, int count, bool force_pull);
 
