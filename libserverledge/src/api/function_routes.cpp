@@ -48,16 +48,22 @@ HttpResponse stored_answer(const Function& function, std::size_t code_inline_max
 
 }  // namespace
 
-HttpResponse FunctionRoutes::store(const HttpRequest& request, bool replace) {
-  RequestFields fields(request.body);
+Result<FunctionPtr> FunctionRoutes::store(std::string_view body, bool replace) {
+  RequestFields fields(body);
   Result<Function> function = read_function(fields, requirements_);
-  if (!function) return refusal(function.error());
+  if (!function) return Unexpected(std::move(function).error());
   // The registry has the last word; asking it first spares reading (or fetching) the code in vain.
-  if (!replace && registry_.find(function->name)) return refusal({ErrorCode::kExists, {}, {}});
+  if (!replace && registry_.find(function->name)) {
+    return Unexpected(ErrorCode::kExists, fmt::format("there is a function {} already", function->name));
+  }
   const Result<std::string> code = read_code(fields, *function, requirements_);
-  if (!code) return refusal(code.error());
-  const Result<FunctionPtr> stored =
-      replace ? registry_.update(std::move(*function), *code) : registry_.create(std::move(*function), *code);
+  if (!code) return Unexpected(code.error());
+  return replace ? registry_.update(std::move(*function), *code)
+                 : registry_.create(std::move(*function), *code);
+}
+
+HttpResponse FunctionRoutes::answer(const HttpRequest& request, bool replace) {
+  const Result<FunctionPtr> stored = store(request.body, replace);
   if (!stored) return refusal(stored.error());
   return stored_answer(**stored, code_inline_max_);
 }

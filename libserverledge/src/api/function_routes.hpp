@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "api/function_request.hpp"
 #include "serverledge/core/function_registry.hpp"
 #include "serverledge/net/http_message.hpp"
@@ -14,15 +16,18 @@ class FunctionRoutes {
   FunctionRoutes(FunctionRegistry& registry, FunctionRequirements requirements, std::size_t code_inline_max)
       : registry_(registry), requirements_(std::move(requirements)), code_inline_max_(code_inline_max) {}
 
-  HttpResponse create(const HttpRequest& request) { return store(request, /*replace=*/false); }
+  HttpResponse create(const HttpRequest& request) { return answer(request, /*replace=*/false); }
   /// Stores the function also if there was none of that name.
-  HttpResponse update(const HttpRequest& request) { return store(request, /*replace=*/true); }
+  HttpResponse update(const HttpRequest& request) { return answer(request, /*replace=*/true); }
   HttpResponse remove(const HttpRequest& request);
   /// The names; with `?details=true` the records without their code.
   HttpResponse list(const HttpRequest& request);
 
+  /// What `/create` (or `/update`) does with that body: checks everything, then stores the function.
+  Result<FunctionPtr> store(std::string_view body, bool replace);
+
  private:
-  HttpResponse store(const HttpRequest& request, bool replace);
+  HttpResponse answer(const HttpRequest& request, bool replace);
 
   FunctionRegistry& registry_;
   const FunctionRequirements requirements_;

@@ -78,6 +78,16 @@ HttpApi::HttpApi(Node& node, CodeArchive& archive, HttpServer& server, HttpApiOp
 
 HttpApi::~HttpApi() = default;
 
+Result<FunctionPtr> HttpApi::create(std::string_view request) {
+  return routes_->functions.store(request, /*replace=*/false);
+}
+
+Result<FunctionPtr> HttpApi::update(std::string_view request) {
+  return routes_->functions.store(request, /*replace=*/true);
+}
+
+std::string HttpApi::status() const { return routes_->status.status_text(); }
+
 void HttpApi::set_ready(bool ready) { routes_->status.set_ready(ready); }
 
 }  // namespace serverledge

@@ -22,14 +22,16 @@ std::array<double, 3> load_averages() {
 
 }  // namespace
 
-HttpResponse StatusRoutes::status() const {
+std::string StatusRoutes::status_text() const {
   StatusReport report = status_report(node_.status());
   if (coordinates_) report.coordinates = coordinates_();
   report.load_average = load_averages();
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(node_.clock().wall().time_since_epoch());
   report.last_update = now.count();
-  return json_answer(200, to_json(report));
+  return to_json(report);
 }
+
+HttpResponse StatusRoutes::status() const { return json_answer(200, status_text()); }
 
 HttpResponse StatusRoutes::prewarm(const HttpRequest& request) {
   RequestFields fields(request.body);

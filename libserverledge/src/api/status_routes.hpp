@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "serverledge/core/status_report.hpp"
@@ -18,6 +19,8 @@ class StatusRoutes {
       : node_(node), coordinates_(std::move(coordinates)) {}
 
   HttpResponse status() const;
+  /// The object that `/status` answers.
+  std::string status_text() const;
   HttpResponse prewarm(const HttpRequest& request);
   HttpResponse health() const;
   HttpResponse readiness() const;

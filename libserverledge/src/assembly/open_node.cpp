@@ -316,6 +316,13 @@ std::string OpenedNode::address() const {
 
 int OpenedNode::port() const { return parts_->port; }
 Node& OpenedNode::node() { return *parts_->node; }
+Result<FunctionPtr> OpenedNode::create_function(std::string_view request) {
+  return parts_->api->create(request);
+}
+Result<FunctionPtr> OpenedNode::update_function(std::string_view request) {
+  return parts_->api->update(request);
+}
+std::string OpenedNode::status() const { return parts_->api->status(); }
 const std::vector<std::string>& OpenedNode::notices() const { return parts_->notices; }
 
 Result<void> check_configuration(const Configuration& configuration) {

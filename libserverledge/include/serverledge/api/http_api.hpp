@@ -4,8 +4,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "serverledge/core/container_runtime.hpp"
+#include "serverledge/core/function.hpp"
 #include "serverledge/core/result.hpp"
 #include "serverledge/core/status_report.hpp"
 #include "serverledge/net/http_server.hpp"
@@ -40,6 +42,12 @@ class HttpApi {
 
   /// What `/readyz` says, until the node stops: "starting" (503) at first.
   void set_ready(bool ready);
+
+  /// What `/create` and `/update` do with that body, without HTTP.
+  Result<FunctionPtr> create(std::string_view request);
+  Result<FunctionPtr> update(std::string_view request);
+  /// The object that `/status` answers.
+  std::string status() const;
 
  private:
   struct Routes;

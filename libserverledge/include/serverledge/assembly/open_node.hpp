@@ -2,11 +2,13 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/configuration.hpp"
 #include "serverledge/core/container_runtime.hpp"
+#include "serverledge/core/function.hpp"
 #include "serverledge/core/key_value_store.hpp"
 #include "serverledge/core/observer.hpp"
 #include "serverledge/core/result.hpp"
@@ -45,6 +47,14 @@ class OpenedNode final {
   int port() const;
   /// Without its transport: to invoke functions in the process.
   Node& node();
+  /// Stores a new function, after the same checks as `/create`, whose body (docs/api.md) the request is.
+  /// Errors as there: kInvalid naming the field, kExists, kNotFound for a runtime that is not served,
+  /// kTooLarge, kUnprocessable for what this node can never run, kUnavailable.
+  Result<FunctionPtr> create_function(std::string_view request);
+  /// The same, whether or not there was one of that name.
+  Result<FunctionPtr> update_function(std::string_view request);
+  /// The object that `/status` answers, as JSON.
+  std::string status() const;
   /// Sentences for the operator: what is missing on this machine, what a setting means that is easily
   /// overlooked.
   const std::vector<std::string>& notices() const;

@@ -28,7 +28,8 @@ bool is_privileged() {
                      [&](unsigned c) { return (data[c / 32].effective >> (c % 32) & 1U) != 0; });
 }
 
-/// ../libexec/serverledge beside the program, or beside the shared object, that holds this code.
+/// libexec/serverledge in the nearest folder above the program, or the shared object, that holds this code:
+/// ../libexec for bin/ and lib/, further up for lib/<architecture>/ and a module of a language.
 std::string default_libexec() {
   std::error_code error;
   Dl_info info{};
@@ -37,7 +38,13 @@ std::string default_libexec() {
       info.dli_fname != nullptr && std::string_view(info.dli_fname).find(".so") != std::string_view::npos) {
     self = fs::canonical(info.dli_fname, error);
   }
-  return (self.parent_path().parent_path() / "libexec" / "serverledge").string();
+  const fs::path beside = self.parent_path().parent_path() / "libexec" / "serverledge";
+  fs::path prefix = self.parent_path().parent_path();
+  for (int level = 0; level < 4 && prefix.has_relative_path(); ++level, prefix = prefix.parent_path()) {
+    const fs::path found = prefix / "libexec" / "serverledge";
+    if (fs::exists(found / "serverledge-launcher", error)) return found.string();
+  }
+  return beside.string();
 }
 
 /// What sandboxes must never see, whatever holds it.
