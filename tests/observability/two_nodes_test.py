@@ -4,6 +4,7 @@ Usage: two_nodes_test.py <serverledge>"""
 
 import json
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -13,6 +14,7 @@ from support import live_node as live  # noqa: E402
 from observability.tracing_test import CALLER, CONTEXT, TRACE, named, spans_of  # noqa: E402
 
 SERVER = sys.argv.pop(1) if __name__ == "__main__" and len(sys.argv) > 1 else ""
+DASHBOARD = pathlib.Path(__file__).resolve().parents[2] / "examples" / "deploy" / "grafana-dashboard.json"
 
 
 class TwoNodes(unittest.TestCase):
@@ -63,6 +65,9 @@ class TwoNodes(unittest.TestCase):
         self.assertIn('serverledge_offload_time_seconds_count{outcome="succeeded"} ', metrics(one))
         self.assertIn('serverledge_peer_usable{target="two",kind="neighbour"} 1', metrics(one))
         self.assertNotIn("serverledge_offloads_total{", metrics(two))
+        # All else that the dashboard asks for is asked for in prometheus_test.py, of a node without neighbours.
+        for name in set(re.findall(r"\bserverledge_(?:offload|peer)\w+", DASHBOARD.read_text())):
+            self.assertRegex(metrics(one), rf"(?m)^{name}\{{")
 
         self.assertEqual((one.stop(), two.stop()), (0, 0))
         spans = spans_of(self.folder / "one.json", self.folder / "two.json")[TRACE]
