@@ -14,9 +14,12 @@ newcomer would, as root and as an ordinary user, each from a plain shell and as 
   - the limits: memory, processes, time
   - the tests of the sandbox, with their hostile functions, and of control groups
 
+With --only deployment it does what an operator would (guest/deployment.py), with the packages that lie in build/release/packages:
+install them, and set up a cluster by Ansible.
+
   --shell      a root shell in it instead ("newcomer" is the ordinary user; end it with `poweroff`, or Ctrl-A X)
-  --only I     only as I: root, root-service, user or user-service
-  --timeout S  give up after S seconds (default: 3600; on an idle machine it takes some ten minutes)
+  --only I     only as I: root, root-service, user or user-service; or only `deployment`
+  --timeout S  give up after S seconds (default: 10800; on an idle machine it takes some ten minutes)
   --fresh      make the Debian root anew; it is kept otherwise, until what it is made from changes
   --help       this text
 
@@ -26,7 +29,7 @@ END
 
 shell=false
 only=
-timeout=3600
+timeout=10800
 fresh=false
 while [ $# -gt 0 ]; do
   case $1 in
@@ -96,9 +99,10 @@ make_overlay() {
   rm -rf "$overlay"
   target=$overlay$PWD
   mkdir -p "$target/$release" "$overlay/etc/systemd/system/multi-user.target.wants"
-  cp -r examples tests "$target/"
+  cp -r docs examples tests "$target/"
   cp -r $release/bin $release/libexec "$target/$release/"
   find "$target/$release" -type f -exec strip --strip-debug {} + 2>/dev/null || true  # scripts it refuses
+  if [ -d $release/packages ]; then cp -r $release/packages "$target/$release/"; fi
   sed "s|@CHECKOUT@|$PWD|" tests/vm/guest/serverledge-vm.service >"$overlay/etc/systemd/system/serverledge-vm.service"
   ln -s ../serverledge-vm.service "$overlay/etc/systemd/system/multi-user.target.wants/"
   (cd "$overlay" && find . -mindepth 1 -print0 | cpio -0 -o -H newc --quiet -R 0:0) >"$vm/overlay.cpio"

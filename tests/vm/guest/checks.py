@@ -222,31 +222,20 @@ def sandboxes_are_limited_by_the_control_groups_that_this_identity_has():
         assert all(place in group for group in groups), f"not all below {place}: {groups}"
 
 
-def a_function_over_its_memory_ends_with_kind_memory():
+HOG = "def handler(params, context):\n    kept = []\n    while True:\n        kept.append(bytearray(1 << 20))\n"
+BOMB = "import os\ndef handler(params, context):\n    while True:\n        os.fork()\n"
+LOOP = "def handler(params, context):\n    while True:\n        pass\n"
+
+
+def functions_over_memory_processes_or_time_end_as_that_and_harm_nobody():
     with nothing_left_behind(), node() as running:
         running.create("hello", HELLO)
-        running.create("hog", "def handler(params, context):\n    kept = []\n    while True:\n        kept.append(bytearray(1 << 20))\n")
-        status, answer = running.invoke("hog")
-        assert status == 500 and answer["Error"]["Kind"] == "memory", f"{status} {answer}"
-        answers(running)
-
-
-def a_fork_bomb_is_contained():
-    with nothing_left_behind(), node() as running:
-        running.create("hello", HELLO)
-        running.create("bomb", "import os\ndef handler(params, context):\n    while True:\n        os.fork()\n", TimeoutSec=20)
-        status, answer = running.invoke("bomb")
-        assert status in (500, 504), f"{status} {answer}"
-        answers(running)
-
-
-def an_endless_loop_ends_with_kind_timeout():
-    with nothing_left_behind(), node() as running:
-        running.create("hello", HELLO)
-        running.create("loop", "def handler(params, context):\n    while True:\n        pass\n", TimeoutSec=1)
-        status, answer = running.invoke("loop")
-        assert status == 504 and answer["Error"]["Kind"] == "timeout", f"{status} {answer}"
-        answers(running)
+        for name, source, limit, statuses, kind in (("hog", HOG, patience, (500,), "memory"), ("bomb", BOMB, 20, (500, 504), None),
+                                                    ("loop", LOOP, 1, (504,), "timeout")):
+            running.create(name, source, TimeoutSec=limit)
+            status, answer = running.invoke(name)
+            assert status in statuses and (not kind or answer["Error"]["Kind"] == kind), f"{name}: {status} {answer}"
+            answers(running)
 
 
 def a_killed_node_leaves_nothing_once_another_has_run():
@@ -258,17 +247,17 @@ def a_killed_node_leaves_nothing_once_another_has_run():
         answers(running)
 
 
+# What the machine and the identity make different; all else is tested where it is built. Where systemd has handed a subtree
+# over, what sandboxes leave behind does, too. (That nothing grows with 200 of them is a matter of the code.)
 executables = [
-    ("runtime_test", [] if identity == "root" else ["[cgroup]"]),
-    ("sandbox_conformance_test", []),
-    ("sandbox_test", []),  # isolation and what is left behind
+    ("runtime_test", "[cgroup]"),
+    ("sandbox_conformance_test", "memory over the limit*,a fork bomb*,a full /tmp*"),
+    ("sandbox_test", "[isolation],[lifecycle]~200*" if is_service else "[isolation]"),
 ]
 checks = [
     quickstart_answers_and_leaves_nothing,
     sandboxes_are_limited_by_the_control_groups_that_this_identity_has,
-    a_function_over_its_memory_ends_with_kind_memory,
-    a_fork_bomb_is_contained,
-    an_endless_loop_ends_with_kind_timeout,
+    functions_over_memory_processes_or_time_end_as_that_and_harm_nobody,
     a_killed_node_leaves_nothing_once_another_has_run,
 ]
 
@@ -280,38 +269,45 @@ def say(verdict, name, began, details=""):
     sys.stdout.flush()
 
 
+def check_one(check):
+    name, began = check.__name__.replace("_", " "), time.monotonic()
+    try:
+        check()
+    except (AssertionError, OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        say("FAIL", name, began, f"{type(error).__name__}: {error}")
+    else:
+        say("PASS", name, began)
+
+
 def run_test_cases(executable, selection):
     """Every test case of a Catch2 executable in a process of its own, as ctest does; exit code 4 is a skip."""
     program = binaries / executable
-    listed = subprocess.run([program, "--list-test-names-only", *selection], capture_output=True, text=True).stdout
+    listed = subprocess.run([program, "--list-test-names-only", selection], capture_output=True, text=True).stdout
 
     def run(name):
         began = time.monotonic()
         pattern = name.replace("\\", "\\\\").replace(",", "\\,").replace("[", "\\[")
         try:
-            done = subprocess.run([program, pattern], capture_output=True, text=True, timeout=600, errors="replace")
+            done = subprocess.run([program, pattern], capture_output=True, text=True, timeout=3600, errors="replace")
         except subprocess.TimeoutExpired:
-            return say("FAIL", f"{executable}: {name}", began, "it takes longer than 600 s")
+            return say("FAIL", f"{executable}: {name}", began, "it takes longer than an hour")
         output = (done.stdout + done.stderr)[-4000:]
         if done.returncode == 4:
             return say("SKIP", f"{executable}: {name}: {output.strip().splitlines()[-1]}", began)
         return say("FAIL" if done.returncode else "PASS", f"{executable}: {name}", began, output if done.returncode else "")
 
+    names = [name for name in listed.splitlines() if name]
+    if not names:
+        say("FAIL", f"{executable} has a test {selection}", time.monotonic(), "it lists none")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, filter(None, listed.splitlines())))
+        list(pool.map(run, names))
 
 
 def main():
     if is_service:
         enter_leaf()
     for check in checks:
-        name, began = check.__name__.replace("_", " "), time.monotonic()
-        try:
-            check()
-        except (AssertionError, OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
-            say("FAIL", name, began, f"{type(error).__name__}: {error}")
-        else:
-            say("PASS", name, began)
+        check_one(check)
     for executable, selection in executables:
         run_test_cases(executable, selection)
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the checks inside the machine: as root and as an ordinary user, each from something like a plain shell and as a
-# service that systemd has given a part of the cgroup tree (Delegate=yes).
+# service that systemd has given a part of the cgroup tree (Delegate=yes). And what an operator does.
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.." || exit
 wanted=$(sed -n 's/.*serverledge\.run=\([a-z-]*\).*/\1/p' /proc/cmdline)
 run=(systemd-run --quiet --wait --pipe --collect --same-dir)
@@ -22,4 +22,7 @@ for identity in root root-service user user-service; do
         "${run[@]}" --user "${home[@]}" -p Delegate=yes "${checks[@]}" ;;
   esac || echo "FAIL $identity: the checks ended with $?"
 done
+if [ "$wanted" = deployment ]; then
+  "${run[@]}" python3 tests/vm/guest/deployment.py deployment || echo "FAIL deployment: the checks ended with $?"
+fi
 echo DONE
