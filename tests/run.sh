@@ -6,13 +6,14 @@ usage() {
   cat <<'END'
 Usage: tests/run.sh [--quick | --all]
 
-Installs what is missing (Debian 12), checks the format of all sources, builds `release` and runs all its tests. The
-last line is the verdict: N passed, N failed, N skipped; the exit code is 0 only if nothing failed. A test that needs
-more rights than there are is skipped, and the summary says so. Logs and the results as JUnit XML are under build/logs.
+Installs what is missing (Debian 12), checks the format of all sources, builds `release` and runs all its tests, then
+the unit tests under `asan` (address and undefined behaviour) and `tsan` (threads). The last line is the verdict:
+N passed, N failed, N skipped; the exit code is 0 only if nothing failed. A test that needs more rights than there are
+is skipped, and the summary says so. Logs and the results as JUnit XML are under build/logs.
 
   --quick   only the unit tests of `release`: for the minutes between two edits
-  --all     also clang-tidy, all tests but the system's under `asan` and `tsan`, the fuzzers for a few seconds each, and
-            a Debian 12 virtual machine with systemd (tests/vm/run.sh)
+  --all     also clang-tidy, the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, and a
+            Debian 12 virtual machine with systemd (tests/vm/run.sh)
   --help    this text
 END
 }
@@ -35,7 +36,8 @@ passed=0 failed=0 skipped=0
 summary=()
 
 case $mode in
-  quick | normal) stages=3 ;;
+  quick) stages=3 ;;
+  normal) stages=5 ;;
   all) stages=8 ;;
 esac
 stage=0
@@ -154,7 +156,7 @@ main() {
   begin "release: build and tests"
   build_and_run release all "release" "${release_tests[@]}"
 
-  if [ "$mode" = all ]; then
+  if [ "$mode" != quick ]; then
     # These take the sources of a room as one (SERVERLEDGE_UNITY): what most of a cold build goes into is reading the
     # same headers, and instantiating the same templates, for every source.
     begin "asan: build and tests"
@@ -162,11 +164,12 @@ main() {
 
     begin "tsan: build and tests"
     build_and_run tsan $sanitized "tsan (threads)" "${sanitized_tests[@]}"
+  fi
 
+  if [ "$mode" = all ]; then
     begin "clang-tidy"
     check "clang-tidy" check_tidy
-  fi
-  if [ "$mode" = all ]; then
+
     begin "fuzz: build and short runs"
     build_and_run fuzz all "fuzz" --label-regex '^fuzz$'
 

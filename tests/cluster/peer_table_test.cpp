@@ -46,12 +46,14 @@ struct Rig {
   }
   std::vector<std::string> neighbours() const {
     std::vector<std::string> keys;
-    for (const PeerView& view : table.peers()->neighbours) keys.push_back(view.peer.key);
+    const auto peers = table.peers();
+    for (const PeerView& view : peers->neighbours) keys.push_back(view.peer.key);
     return keys;
   }
   std::vector<std::string> cloud() const {
     std::vector<std::string> keys;
-    for (const PeerView& view : table.peers()->cloud) keys.push_back(view.peer.key);
+    const auto peers = table.peers();
+    for (const PeerView& view : peers->cloud) keys.push_back(view.peer.key);
     return keys;
   }
   Invocation call(const std::string& function) const {

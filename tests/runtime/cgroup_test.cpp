@@ -20,10 +20,12 @@
 
 #include "runtime/sandbox/cgroup_file.hpp"
 #include "runtime/sandbox/cgroup_tree.hpp"
+#include "support/bare_fork.hpp"
 #include "support/skip.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace serverledge;
+using test::bare_fork;
 using test::skip_test;
 
 namespace {
@@ -55,7 +57,7 @@ pid_t run_inside(const Cgroup& group, const std::function<int()>& work) {
   REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
   const FileDescriptor entered(ends[0]);
   FileDescriptor tell(ends[1]);
-  const pid_t pid = ::fork();
+  const pid_t pid = bare_fork();
   if (pid == 0) {
     for (const FileDescriptor& entrance : *entrances) {
       if (!enter(group, entrance)) ::_exit(99);
@@ -97,7 +99,7 @@ int touch(std::int64_t bytes) {
 
 int forks_until_refused(int most) {
   for (int count = 0; count < most; ++count) {
-    const pid_t pid = ::fork();
+    const pid_t pid = bare_fork();
     if (pid < 0) return count;
     if (pid == 0) {
       ::pause();
@@ -141,7 +143,7 @@ TEST_CASE("a fork bomb is killed as a whole and its group removed", "[cgroup]") 
   REQUIRE(group);
   const pid_t pid = run_inside(*group, [] {
     while (true) {
-      if (::fork() < 0 && ::getppid() == 1)
+      if (bare_fork() < 0 && ::getppid() == 1)
         ::_exit(0);  // orphans make room for others: the bomb keeps moving
     }
     return 0;
@@ -175,7 +177,7 @@ TEST_CASE("a running process can be moved into a group, and leaves it when the g
   const CgroupTree tree = open_or_skip("add");
   Result<Cgroup> group = tree.create("one", {64 * kMegabyte, 0, 16});
   REQUIRE(group);
-  const pid_t pid = ::fork();
+  const pid_t pid = bare_fork();
   if (pid == 0) {
     ::pause();
     ::_exit(0);
@@ -226,12 +228,12 @@ TEST_CASE("a name that is taken is an error and leaves the other's group alone",
 TEST_CASE("what a dead node left behind is found and removed, its processes too", "[cgroup]") {
   const CgroupTree tree = open_or_skip("finder");
   const std::string dead = unique_node("dead");
-  const pid_t pid = ::fork();
+  const pid_t pid = bare_fork();
   if (pid == 0) {  // a node that makes groups and dies without a word
     const CgroupTree theirs = CgroupTree::open(dead);
     Result<Cgroup> group = theirs.create("left", {64 * kMegabyte, 0, 16});
     if (!group || !group->add(::getpid())) ::_exit(1);
-    if (::fork() == 0) ::pause();
+    if (bare_fork() == 0) ::pause();
     ::_exit(0);
   }
   REQUIRE(wait_for(pid) == 0);
@@ -253,7 +255,7 @@ TEST_CASE("a unified hierarchy without controllers still groups and kills, and n
   Result<Cgroup> group = tree.create("one", {64 * kMegabyte, 1, 16});
   REQUIRE(group);
   const pid_t pid = run_inside(*group, [] {
-    if (::fork() == 0) ::setsid();
+    if (bare_fork() == 0) ::setsid();
     return ::pause();
   });
   CHECK(group->remove());

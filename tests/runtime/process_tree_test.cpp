@@ -11,6 +11,8 @@
 #include <ctime>
 #include <vector>
 
+#include "support/bare_fork.hpp"
+
 namespace serverledge::test {
 namespace {
 
@@ -18,10 +20,10 @@ namespace {
 pid_t start_tree(std::size_t bytes) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
-  const pid_t pid = ::fork();
+  const pid_t pid = bare_fork();
   REQUIRE(pid >= 0);
   if (pid == 0) {
-    if (::fork() == 0) {
+    if (bare_fork() == 0) {
       std::vector<char> memory(bytes);
       std::memset(memory.data(), 1, memory.size());
       if (::write(ends[1], memory.data(), 1) != 1) ::_exit(1);

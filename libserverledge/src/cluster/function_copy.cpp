@@ -29,7 +29,8 @@ void FunctionCopy::on_change(FunctionRegistry::Listener listener) {
   const std::scoped_lock lock(changes_);
   listener_ = std::move(listener);
   if (!listener_) return;
-  for (const auto& [name, function] : *all()) listener_(name, function);
+  const auto known = all();
+  for (const auto& [name, function] : *known) listener_(name, function);
 }
 
 void FunctionCopy::ahead(const std::string& name, const FunctionPtr& function, std::uint64_t revision) {

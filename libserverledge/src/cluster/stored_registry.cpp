@@ -132,7 +132,8 @@ void StoredRegistry::start(StoreSharing sharing) {
 
 std::vector<FunctionPtr> StoredRegistry::list() {
   std::vector<FunctionPtr> functions;
-  for (const auto& [name, function] : *copy_.all()) functions.push_back(function);
+  const auto all = copy_.all();  // or it would end before the loop
+  for (const auto& [name, function] : *all) functions.push_back(function);
   return functions;
 }
 
