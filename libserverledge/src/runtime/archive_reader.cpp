@@ -9,23 +9,26 @@
 namespace serverledge {
 namespace {
 
+// Made once: every other one that is made and freed takes locks of the C library.
+locale_t utf8_locale() {
+  static const locale_t kUtf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+  return kUtf8;
+}
+
 // libarchive turns names into the multi-byte form of the thread's locale, and in the C locale loses what is
 // not ASCII.
 class Utf8Locale {
  public:
-  Utf8Locale() : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
-    if (locale_ != nullptr) before_ = ::uselocale(locale_);
+  Utf8Locale() {
+    if (utf8_locale() != nullptr) before_ = ::uselocale(utf8_locale());
   }
   ~Utf8Locale() {
-    if (locale_ == nullptr) return;
-    ::uselocale(before_);
-    ::freelocale(locale_);
+    if (before_ != nullptr) ::uselocale(before_);
   }
   Utf8Locale(const Utf8Locale&) = delete;
   Utf8Locale& operator=(const Utf8Locale&) = delete;
 
  private:
-  locale_t locale_;
   locale_t before_ = nullptr;
 };
 
