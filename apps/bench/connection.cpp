@@ -9,25 +9,11 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 
 namespace serverledge::bench {
 namespace {
 
-timeval to_timeval(Duration duration) {
-  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
-  return {micros / 1000000, micros % 1000000};
-}
-
-// Waits until a socket that is connecting is connected.
-bool finish_connecting(int socket, Duration timeout) {
-  pollfd waiting = {socket, POLLOUT, 0};
-  const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
-  if (poll(&waiting, 1, static_cast<int>(limit)) != 1) return false;
-  int error = 0;
-  socklen_t size = sizeof(error);
-  return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
-}
+constexpr int kSlice = 100;  // milliseconds that a blocking connection waits without looking up
 
 }  // namespace
 
@@ -40,11 +26,6 @@ Result<Address> Address::resolve(const std::string& host, int port) {
   }
   return Address(list);
 }
-
-Connection::Connection(const Address& address, std::string_view request, bool blocking, Duration timeout)
-    : address_(address), request_(request), blocking_(blocking), timeout_(timeout) {}
-
-Connection::~Connection() { close(); }
 
 void Connection::close() {
   if (socket_ >= 0) ::close(socket_);
@@ -62,51 +43,82 @@ void Connection::give_up(const char* error) {
   state_ = State::kFailed;
 }
 
-bool Connection::connect() {
-  for (const addrinfo* to = address_.list(); to != nullptr; to = to->ai_next) {
-    if (connect_to(*to)) {
-      reader_ = ResponseReader();
-      return true;
-    }
+// To the next address that does not refuse at once.
+void Connection::connect() {
+  while (next_address_ != nullptr) {
+    const addrinfo& to = *next_address_;
+    next_address_ = to.ai_next;
+    if (connect_to(to)) return;
     close();
   }
-  return false;
+  give_up("connect");
 }
 
 bool Connection::connect_to(const addrinfo& to) {
   socket_ = ::socket(to.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (socket_ < 0) return false;
-  const bool connecting = ::connect(socket_, to.ai_addr, to.ai_addrlen) != 0;
-  if (connecting && (errno != EINPROGRESS || !finish_connecting(socket_, timeout_))) return false;
+  ++sockets_;
   const int on = 1;
   setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (blocking_) {
-    const timeval limit = to_timeval(timeout_);
-    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    fcntl(socket_, F_SETFL, 0);
+  if (::connect(socket_, to.ai_addr, to.ai_addrlen) == 0) {
+    connected();
+    return true;
   }
-  return true;
+  state_ = State::kConnect;
+  return errno == EINPROGRESS;
 }
 
-bool Connection::start(TimePoint now) {
-  if (reader_.closes()) close();
-  reader_.begin();
-  sent_ = 0;
-  started_ = now;
-  fresh_ = socket_ < 0;
-  if (fresh_ && !connect()) {
-    give_up("connect");
-    return false;
+void Connection::connected() {
+  if (blocking_) {
+    const timeval slice = {0, kSlice * 1000L};
+    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof(slice));
+    setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &slice, sizeof(slice));
+    fcntl(socket_, F_SETFL, 0);
   }
   state_ = State::kSend;
-  return true;
+}
+
+void Connection::finish_connecting() {
+  pollfd waiting = {socket_, POLLOUT, 0};
+  if (poll(&waiting, 1, blocking_ ? kSlice : 0) != 1) {
+    stalled_ = true;
+    return;
+  }
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0) {
+    connected();
+  } else {
+    close();
+    connect();
+  }
+}
+
+void Connection::start(std::string_view request) {
+  if (reader_.closes()) close();
+  request_ = request;
+  sent_ = 0;
+  if (socket_ >= 0) {
+    reader_.begin();
+    state_ = State::kSend;
+    return;
+  }
+  reader_ = ResponseReader();
+  next_address_ = address_.list();
+  connect();
 }
 
 Connection::State Connection::advance() {
+  stalled_ = false;
   do {
-    state_ == State::kSend ? send_more() : receive_more();
-  } while (blocking_ && (state_ == State::kSend || state_ == State::kWait));
+    if (state_ == State::kConnect) {
+      finish_connecting();
+    } else if (state_ == State::kSend) {
+      send_more();
+    } else if (state_ == State::kWait) {
+      receive_more();
+    }
+  } while (blocking_ && under_way() && !stalled_);
   return state_;
 }
 
@@ -116,7 +128,7 @@ void Connection::send_more() {
     sent_ += static_cast<std::size_t>(count);
     if (sent_ == request_.size()) state_ = State::kWait;
   } else if (errno == EAGAIN) {
-    if (blocking_) give_up("timeout");
+    stalled_ = true;
   } else if (errno != EINTR) {
     state_ = State::kWait;  // the peer may have answered, and closed, before it had read everything
   }
@@ -127,7 +139,7 @@ void Connection::receive_more() {
   const auto count = recv(socket_, buffer.data(), buffer.size(), 0);
   if (count < 0) {
     if (errno == EAGAIN) {
-      if (blocking_) give_up("timeout");
+      stalled_ = true;
     } else if (errno != EINTR) {
       give_up("closed");
     }

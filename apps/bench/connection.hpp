@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,28 +24,29 @@ class Address {
   std::shared_ptr<addrinfo> list_;
 };
 
-/// One kept-alive connection with one request on it at a time, always the same one. Not thread-safe.
+/// One kept-alive connection with one request on it at a time. Not thread-safe.
 class Connection {
  public:
   enum class State {
-    kIdle,    ///< no request
-    kSend,    ///< not all of the request has been taken by the socket
-    kWait,    ///< the answer is not whole yet
-    kDone,    ///< the answer is whole
-    kFailed,  ///< see error()
+    kIdle,     ///< no request
+    kConnect,  ///< not connected yet
+    kSend,     ///< not all of the request has been taken by the socket
+    kWait,     ///< the answer is not whole yet
+    kDone,     ///< the answer is whole
+    kFailed,   ///< see error()
   };
 
-  /// `request`: the bytes of the whole request; both outlive the connection. A blocking one waits in
-  /// `advance` until its request is done; another leaves the waiting to its owner.
-  Connection(const Address& address, std::string_view request, bool blocking, Duration timeout);
-  ~Connection();
+  /// `address` outlives the connection. A blocking one waits in `advance`, another leaves that to its owner.
+  Connection(const Address& address, bool blocking) : address_(address), blocking_(blocking) {}
+  ~Connection() { close(); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// Begins the next request, connecting first if need be; the time of connecting is the request's. False if
-  /// there is no connection: see error().
-  bool start(TimePoint now);
-  /// Takes the next step, a send or a receive; a blocking connection takes them all.
+  /// Begins the next request, connecting first if need be: the time of connecting is the request's. `request`
+  /// are all its bytes, which stay until it has ended.
+  void start(std::string_view request);
+  /// Takes the next step. A blocking connection takes them all, but returns unfinished after a tenth of a
+  /// second without news, so that its owner can look at the time.
   State advance();
   /// Gives the request up.
   void give_up(const char* error);
@@ -52,28 +54,33 @@ class Connection {
   void retire();
 
   State state() const { return state_; }
+  bool under_way() const {
+    return state_ == State::kConnect || state_ == State::kSend || state_ == State::kWait;
+  }
+  bool wants_to_send() const { return state_ == State::kConnect || state_ == State::kSend; }
   int socket() const { return socket_; }
-  bool fresh() const { return fresh_; }  ///< start() made a new socket
-  TimePoint started() const { return started_; }
+  std::uint64_t sockets() const { return sockets_; }  ///< how many it has had so far
   const ResponseReader& answer() const { return reader_; }
   const char* error() const { return error_; }  ///< a fixed word: "connect", "timeout", "closed", "malformed"
 
  private:
-  bool connect();
+  void connect();
   bool connect_to(const addrinfo& to);
+  void connected();
   void close();
+  void finish_connecting();
   void send_more();
   void receive_more();
 
   const Address& address_;
-  std::string_view request_;
   bool blocking_;
-  Duration timeout_;
+  const addrinfo* next_address_ = nullptr;
+  std::string_view request_;
   int socket_ = -1;
-  bool fresh_ = false;
+  std::uint64_t sockets_ = 0;
   std::size_t sent_ = 0;
+  bool stalled_ = false;
   State state_ = State::kIdle;
-  TimePoint started_{};
   ResponseReader reader_;
   const char* error_ = "";
 };

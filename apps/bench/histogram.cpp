@@ -49,4 +49,15 @@ std::uint64_t Histogram::value_at(double quantile) const {
   return maximum_;
 }
 
+std::vector<Histogram::Step> Histogram::steps() const {
+  std::vector<Step> steps;
+  std::uint64_t seen = 0;
+  for (std::size_t bucket = 0; bucket < buckets_.size(); ++bucket) {
+    if (buckets_[bucket] == 0) continue;
+    seen += buckets_[bucket];
+    steps.push_back({std::clamp(highest_in(bucket), minimum_, maximum_), seen});
+  }
+  return steps;
+}
+
 }  // namespace serverledge::bench

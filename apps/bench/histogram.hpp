@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace serverledge::bench {
 
@@ -20,6 +21,14 @@ class Histogram {
   double mean() const { return count_ == 0 ? 0 : sum_ / static_cast<double>(count_); }
   /// The value that the share `quantile` (0 to 1) of all does not exceed; 0 if there is none.
   std::uint64_t value_at(double quantile) const;
+
+  /// A value, and how many do not exceed it.
+  struct Step {
+    std::uint64_t value;
+    std::uint64_t count;
+  };
+  /// The distribution, from the least value to the greatest.
+  std::vector<Step> steps() const;
 
  private:
   static constexpr unsigned kBits = 7;

@@ -1,204 +1,116 @@
 #include "load.hpp"
 
-#include <sys/epoll.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <chrono>
-#include <memory>
-#include <string_view>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
-#include <vector>
+
+#include "worker.hpp"
 
 namespace serverledge::bench {
 namespace {
 
-// Up to this many connections get a thread each, which blocks in recv: the shortest way there is. Beyond,
-// threads would take the cores from the server that is measured, and epoll serves many connections from one.
-constexpr int kThreadEach = 2;
+// The functions of a cold open loop are registered before it begins: no more than a node may be asked to
+// keep.
+constexpr std::uint64_t kPreparedMax = 10000;
 
-constexpr int kTick = 100;  // milliseconds between looks at overdue answers
-constexpr auto kPauseAfterRefusal = std::chrono::milliseconds(10);
-
-bool is_under_way(Connection::State state) {
-  return state == Connection::State::kSend || state == Connection::State::kWait;
+// Runs the workers, each on a thread of its own; `tick` is called about once a second until all have
+// returned.
+void run_all(const Workers& workers, const std::function<void()>& tick) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t ended = 0;
+  std::vector<std::jthread> threads;
+  for (const auto& worker : workers) {
+    threads.emplace_back([&, &worker = *worker] {
+      worker.run();
+      const std::lock_guard lock(mutex);
+      ++ended;
+      changed.notify_one();
+    });
+  }
+  std::unique_lock lock(mutex);
+  while (!changed.wait_for(lock, std::chrono::seconds(1), [&] { return ended == workers.size(); })) {
+    lock.unlock();
+    tick();
+    lock.lock();
+  }
 }
 
-// Says which request may start, and which counts. Shared by all threads.
-class Schedule {
+// Sums the workers' counters up, and says what has changed since the last time.
+class ProgressMeter {
  public:
-  explicit Schedule(const Load& load)
-      : counting_(later(system_clock().now(), load.warmup)),
-        end_(load.requests == 0 ? later(counting_, load.duration) : TimePoint::max()),
-        limit_(load.requests) {}
+  ProgressMeter(const Workers& workers, const Load& load, TimePoint begin)
+      : workers_(workers), warmup_(load.warmup), begin_(begin), before_(begin) {}
 
-  /// Whether a connection may send another request now.
-  bool may_start(TimePoint now) {
-    if (limit_ == 0 || now < counting_) return now < end_;
-    return started_.fetch_add(1, std::memory_order_relaxed) < limit_;
+  Progress read(TimePoint now) {
+    std::uint64_t begun = 0;
+    std::uint64_t ended = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t nanoseconds = 0;
+    for (const auto& worker : workers_) {
+      const auto& counters = worker->tally().counters();
+      ended += counters.ended.load(std::memory_order_relaxed);
+      begun += counters.begun.load(std::memory_order_relaxed);
+      failed += counters.failed.load(std::memory_order_relaxed);
+      nanoseconds += counters.nanoseconds.load(std::memory_order_relaxed);
+    }
+    Progress progress;
+    progress.elapsed = now - begin_;
+    progress.warming_up = now - begin_ < warmup_;
+    progress.ended = ended - ended_;
+    progress.failed = failed - failed_;
+    progress.per_second = static_cast<double>(progress.ended) / std::max(seconds(now - before_), 1e-9);
+    const auto good = progress.ended - std::min(progress.failed, progress.ended);
+    if (good > 0)
+      progress.mean_latency =
+          static_cast<double>(nanoseconds - nanoseconds_) / 1e9 / static_cast<double>(good);
+    progress.under_way = begun - std::min(ended, begun);
+    progress.total_ended = ended;
+    ended_ = ended;
+    failed_ = failed;
+    nanoseconds_ = nanoseconds;
+    before_ = now;
+    return progress;
   }
-  bool counts(TimePoint started) const { return started >= counting_; }
 
  private:
-  const TimePoint counting_;
-  const TimePoint end_;
-  const std::uint64_t limit_;
-  std::atomic<std::uint64_t> started_{0};
+  const Workers& workers_;
+  Duration warmup_;
+  TimePoint begin_;
+  TimePoint before_;
+  std::uint64_t ended_ = 0;
+  std::uint64_t failed_ = 0;
+  std::uint64_t nanoseconds_ = 0;
 };
 
-// What one thread has seen.
-struct Tally {
-  Outcome outcome;
-  TimePoint first = TimePoint::max();
-  TimePoint last{};
-
-  void add(const Connection& connection, TimePoint now) {
-    first = std::min(first, connection.started());
-    last = std::max(last, now);
-    if (connection.state() == Connection::State::kFailed) {
-      ++outcome.errors[connection.error()];
-      return;
-    }
-    const auto& answer = connection.answer();
-    ++outcome.statuses[answer.status()];
-    outcome.bytes += answer.body().size();
-    if (answer.status() < 200 || answer.status() >= 300) return;
-    outcome.latency.record(static_cast<std::uint64_t>((now - connection.started()).count()));
-    // Inside a string of the answer the quotes would be escaped.
-    if (answer.body().find("\"IsWarmStart\":true") != std::string_view::npos) ++outcome.warm;
-    if (answer.body().find("\"IsWarmStart\":false") != std::string_view::npos) ++outcome.cold;
+// Has the node know the functions that cannot be registered in time. Of a closed loop just the first, so that
+// one which the node refuses is told of, and not counted.
+Result<void> prepare(const Load& load, ColdFunctions& cold, const Address& address) {
+  const std::uint64_t count = load.open() ? calls_due(load, kPreparedMax + 1) : 1;
+  if (count > kPreparedMax) {
+    return Unexpected(ErrorCode::kInvalid,
+                      "a cold open loop registers its functions before it begins: at most " +
+                          std::to_string(kPreparedMax) + " calls, please");
   }
-};
-
-// Connections that one thread serves until the schedule ends.
-class Worker {
- public:
-  Worker(const Load& load, const Address& address, Schedule& schedule, int connections, bool blocking)
-      : load_(load), schedule_(schedule) {
-    for (int i = 0; i < connections; ++i) {
-      connections_.push_back(std::make_unique<Connection>(address, load.request, blocking, load.timeout));
-    }
-  }
-
-  /// One connection, whose socket blocks.
-  void run_blocking() {
-    Connection& connection = *connections_.front();
-    while (start(connection)) {
-      connection.advance();
-      settle(connection);
-    }
-  }
-
-  void run_epoll();
-  const Tally& tally() const { return tally_; }
-
- private:
-  // Starts the next request, unless the schedule is over.
-  bool start(Connection& connection) {
-    for (TimePoint now = system_clock().now(); schedule_.may_start(now); now = system_clock().now()) {
-      if (connection.start(now)) return true;
-      settle(connection);
-      std::this_thread::sleep_for(kPauseAfterRefusal);  // or the loop would only measure refusals
-    }
-    return false;
-  }
-
-  void settle(const Connection& connection) {
-    if (schedule_.counts(connection.started())) tally_.add(connection, system_clock().now());
-  }
-
-  void next(int epoll, Connection& connection);
-  void watch(int epoll, Connection& connection, int operation);
-  void give_up_overdue(int epoll);
-
-  const Load& load_;
-  Schedule& schedule_;
-  std::vector<std::unique_ptr<Connection>> connections_;
-  std::size_t active_ = 0;
-  Tally tally_;
-};
-
-// Starts a connection's next request, or retires it.
-void Worker::next(int epoll, Connection& connection) {
-  while (start(connection)) {
-    if (is_under_way(connection.advance())) {
-      if (connection.fresh()) {
-        watch(epoll, connection, EPOLL_CTL_ADD);
-      } else if (connection.state() == Connection::State::kSend) {
-        watch(epoll, connection, EPOLL_CTL_MOD);
-      }
-      return;
-    }
-    settle(connection);
-  }
-  connection.retire();
-  --active_;
+  auto done = cold.prepare(count, address, load.timeout, load.stop);
+  if (done) return done;
+  return Unexpected(done.error().code, "the node does not register the function: " + done.error().message);
 }
 
-// Asks for the events that the connection waits for: room to send, while there is something left to send, or
-// bytes.
-void Worker::watch(int epoll, Connection& connection, int operation) {
-  const bool sending = connection.state() == Connection::State::kSend;
-  epoll_event event = {};
-  event.events = EPOLLIN | (sending ? std::uint32_t{EPOLLOUT} : 0U);
-  event.data.ptr = &connection;
-  epoll_ctl(epoll, operation, connection.socket(), &event);
-}
-
-void Worker::give_up_overdue(int epoll) {
-  const TimePoint now = system_clock().now();
-  for (const auto& connection : connections_) {
-    if (!is_under_way(connection->state()) || now - connection->started() < load_.timeout) continue;
-    connection->give_up("timeout");
-    settle(*connection);
-    next(epoll, *connection);
-  }
-}
-
-void Worker::run_epoll() {
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  active_ = connections_.size();
-  for (const auto& connection : connections_) next(epoll, *connection);
-  std::array<epoll_event, 64> events;
-  TimePoint looked = system_clock().now();
-  while (active_ > 0) {
-    const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), kTick);
-    for (int i = 0; i < count; ++i) {
-      auto& connection = *static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr);
-      const bool sending = connection.state() == Connection::State::kSend;
-      if (is_under_way(connection.advance())) {
-        if (sending && connection.state() == Connection::State::kWait)
-          watch(epoll, connection, EPOLL_CTL_MOD);
-        continue;
-      }
-      settle(connection);
-      next(epoll, connection);
-    }
-    if (system_clock().now() - looked > std::chrono::milliseconds(kTick)) {
-      give_up_overdue(epoll);
-      looked = system_clock().now();
-    }
-  }
-  close(epoll);
-}
-
-Outcome merge(const std::vector<std::unique_ptr<Worker>>& workers) {
+Outcome run_workers(const Load& load, const Address& address, ColdFunctions* cold,
+                    const std::function<void(const Progress&)>& progress) {
+  const TimePoint begin = system_clock().now();
+  const Workers workers =
+      load.open() ? open_loop(load, address, cold, begin) : closed_loop(load, address, cold, begin);
+  ProgressMeter meter(workers, load, begin);
+  run_all(workers, [&] {
+    if (progress) progress(meter.read(system_clock().now()));
+  });
   Outcome all;
   TimePoint first = TimePoint::max();
   TimePoint last{};
-  for (const auto& worker : workers) {
-    const Tally& tally = worker->tally();
-    first = std::min(first, tally.first);
-    last = std::max(last, tally.last);
-    all.latency.merge(tally.outcome.latency);
-    for (const auto& [status, count] : tally.outcome.statuses) all.statuses[status] += count;
-    for (const auto& [error, count] : tally.outcome.errors) all.errors[error] += count;
-    all.warm += tally.outcome.warm;
-    all.cold += tally.outcome.cold;
-    all.bytes += tally.outcome.bytes;
-  }
+  for (const auto& worker : workers) worker->tally().merge_into(all, first, last);
   if (last > first) all.elapsed = last - first;
   return all;
 }
@@ -212,25 +124,17 @@ std::uint64_t Outcome::failures() const {
   return count;
 }
 
-Result<Outcome> run(const Load& load) {
+Result<Outcome> run(const Load& load, const std::function<void(const Progress&)>& progress) {
   const auto address = Address::resolve(load.host, load.port);
   if (!address) return Unexpected(address.error());
-  Schedule schedule(load);
-  const bool blocking = load.connections <= kThreadEach;
-  const int threads = blocking ? load.connections : std::clamp(load.threads, 1, load.connections);
-  std::vector<std::unique_ptr<Worker>> workers;
-  for (int i = 0; i < threads; ++i) {
-    const int share = (load.connections + i) / threads;  // the shares add up to all of them
-    workers.push_back(std::make_unique<Worker>(load, *address, schedule, share, blocking));
-  }
-  {
-    std::vector<std::jthread> running;
-    for (const auto& worker : workers) {
-      running.emplace_back(
-          [&worker = *worker, blocking] { blocking ? worker.run_blocking() : worker.run_epoll(); });
-    }
-  }
-  return merge(workers);
+  if (!load.cold) return run_workers(load, *address, nullptr, progress);
+  ColdFunctions cold(load.host, load.port, *load.cold);
+  auto ready = prepare(load, cold, *address);
+  Outcome outcome;
+  if (ready) outcome = run_workers(load, *address, &cold, progress);
+  outcome.left_behind = cold.clear(*address, load.timeout);
+  if (!ready) return Unexpected(ready.error());
+  return outcome;
 }
 
 }  // namespace serverledge::bench

@@ -2,13 +2,15 @@
 
 #include <string>
 
-#include "load.hpp"
+#include "options.hpp"
 
 namespace serverledge::bench {
 
 /// The outcome as one JSON object, times in seconds.
-std::string to_json(const Load& load, const Outcome& outcome);
+std::string to_json(const Options& options, const Outcome& outcome);
 /// The same for people, times in milliseconds.
-std::string to_text(const Load& load, const Outcome& outcome);
+std::string to_text(const Options& options, const Outcome& outcome);
+/// How it goes, in one line.
+std::string to_line(const Progress& progress);
 
 }  // namespace serverledge::bench
