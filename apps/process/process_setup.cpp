@@ -61,7 +61,9 @@ bool is_delegated(const std::string& group) {
   return is_alone_in(group);
 }
 
-std::optional<std::string> enter_leaf() {
+}  // namespace
+
+std::optional<std::string> enter_leaf_cgroup() {
   const std::optional<std::string> group = own_cgroup();
   if (!group || !is_delegated(*group)) return std::nullopt;
   const std::string leaf = *group + "/node";
@@ -72,14 +74,10 @@ std::optional<std::string> enter_leaf() {
   return "cannot move into " + leaf + ", so functions may run without limits: " + std::strerror(errno);
 }
 
-}  // namespace
-
 std::vector<std::string> prepare_process() {
   std::vector<std::string> notices;
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) notices.emplace_back("SIGPIPE cannot be ignored");
-  for (std::optional<std::string>& notice : std::array{raise_descriptor_limit(), enter_leaf()}) {
-    if (notice) notices.push_back(std::move(*notice));
-  }
+  if (std::optional<std::string> notice = raise_descriptor_limit()) notices.push_back(std::move(*notice));
   return notices;
 }
 
