@@ -1,5 +1,6 @@
 #include "serverledge/cluster/etcd_store.hpp"
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <condition_variable>
 #include <csignal>
@@ -7,8 +8,11 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include "cluster/recording_listener.hpp"
+#include "serverledge/net/http_client.hpp"
 #include "support/etcd_process.hpp"
 #include "support/silent_listener.hpp"
 #include "support/skip.hpp"
@@ -314,6 +318,44 @@ TEST_CASE(
   CHECK(store->create("async/y", "1", 1800s));
   CHECK(store->refresh("async/x"));
   CHECK(store->refresh("registry/ROME/amd64/a").error().code == ErrorCode::kNotFound);
+}
+
+TEST_CASE("All leases are renewed over one stream, and over another one when that has broken", "[etcd]") {
+  EtcdProcess etcd(wanted());
+  const auto store = open(etcd);
+  const auto streams = [&] {
+    HttpClient client({}, system_clock());
+    HttpRequest request;
+    request.path = "/metrics";
+    const std::size_t colon = etcd.address().rfind(':');
+    const auto answer = client.request(
+        HttpTarget::tcp(etcd.address().substr(0, colon), std::stoi(etcd.address().substr(colon + 1))),
+        request, 5s, later(system_clock().now(), 60s));
+    constexpr std::string_view kCount =
+        R"(grpc_server_started_total{grpc_method="LeaseKeepAlive",grpc_service="etcdserverpb.Lease",)"
+        R"(grpc_type="bidi_stream"} )";
+    const std::size_t at = answer->body.find(kCount);
+    return at == std::string::npos ? -1 : std::stoi(answer->body.substr(at + kCount.size()));
+  };
+  for (const char* key : {"lease/a", "lease/b", "lease/c"}) REQUIRE(store->put(key, "1", 60s));
+  CHECK(streams() == 0);
+  std::vector<std::jthread> threads;
+  std::atomic<int> failed{0};
+  for (const char* key : {"lease/a", "lease/b", "lease/c"}) {
+    threads.emplace_back([&, key] {
+      for (int i = 0; i < 20; ++i) failed += store->refresh(key) ? 0 : 1;
+    });
+  }
+  threads.clear();
+  CHECK(failed == 0);
+  CHECK(streams() == 1);
+  etcd.kill();
+  CHECK(store->refresh("lease/a").error().code == ErrorCode::kUnavailable);
+  etcd.start();
+  REQUIRE(answers(*store));
+  CHECK(store->refresh("lease/a"));
+  CHECK(store->refresh("lease/b"));
+  CHECK(streams() == 1);  // counted since its start
 }
 
 TEST_CASE("What is too large for etcd is said to be, nothing is stored", "[etcd]") {

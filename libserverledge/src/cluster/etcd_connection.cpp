@@ -239,6 +239,11 @@ void EtcdConnection::forget(const std::string& token) {
   if (token_ == token) asked_for_token_ = false;
 }
 
+void EtcdConnection::renew_token() {
+  const std::scoped_lock lock(mutex_);
+  asked_for_token_ = false;
+}
+
 void EtcdConnection::failed(EtcdEndpoint& endpoint) { endpoint.avoid_until = later(clock_.now(), kAvoided); }
 
 void EtcdConnection::answered(EtcdEndpoint& endpoint) {

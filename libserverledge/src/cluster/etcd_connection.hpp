@@ -59,6 +59,8 @@ class EtcdConnection {
   };
   /// For a stream that stays open: a member that is connected, and a context that says who we are.
   Result<Session> session();
+  /// The token is of no use any more: the next call or session gets another one.
+  void renew_token();
 
  private:
   struct Attempt {

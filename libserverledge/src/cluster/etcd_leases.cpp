@@ -45,22 +45,6 @@ Result<std::int64_t> EtcdLeases::grant(std::int64_t seconds) {
   return response.id();
 }
 
-Result<void> EtcdLeases::keep_alive(std::int64_t lease) {
-  etcdserverpb::LeaseKeepAliveRequest request;
-  request.set_id(lease);
-  etcdserverpb::LeaseKeepAliveResponse response;
-  const auto done = connection_->call(Repeat::kSafe, [&](EtcdEndpoint& etcd, grpc::ClientContext& context) {
-    const auto stream = etcd.lease.LeaseKeepAlive(&context);
-    const bool told = stream->Write(request) && stream->WritesDone() && stream->Read(&response);
-    if (told) context.TryCancel();
-    const grpc::Status status = stream->Finish();
-    return told ? grpc::Status::OK : status;
-  });
-  if (!done) return done;
-  if (response.ttl() <= 0) return Unexpected(ErrorCode::kNotFound, "the lease has ended");
-  return {};
-}
-
 void EtcdLeases::forget(std::int64_t lease) {
   const std::scoped_lock lock(mutex_);
   std::erase_if(shared_, [lease](const auto& known) { return known.second.lease == lease; });

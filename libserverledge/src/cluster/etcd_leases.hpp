@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "cluster/etcd_connection.hpp"
+#include "cluster/etcd_keep_alive.hpp"
 
 namespace serverledge {
 
@@ -13,14 +14,14 @@ namespace serverledge {
 class EtcdLeases {
  public:
   EtcdLeases(std::shared_ptr<EtcdConnection> connection, Clock& clock)
-      : connection_(std::move(connection)), clock_(clock) {}
+      : connection_(std::move(connection)), keep_alive_(connection_), clock_(clock) {}
 
   /// A lease for an entry with that ttl: one of its own if that is short; else one that all of the same ttl
   /// share that are written within a minute, since a lease costs etcd more than an entry. 0: none is needed,
   /// the ttl is longer than anything lives.
   Result<std::int64_t> lease(Duration ttl);
   /// Starts its time anew; kNotFound if it has ended.
-  Result<void> keep_alive(std::int64_t lease);
+  Result<void> keep_alive(std::int64_t lease) { return keep_alive_.renew(lease); }
   /// That lease is gone: it is given to nobody else.
   void forget(std::int64_t lease);
 
@@ -32,6 +33,7 @@ class EtcdLeases {
     TimePoint until{};
   };
   std::shared_ptr<EtcdConnection> connection_;
+  EtcdKeepAlive keep_alive_;
   Clock& clock_;
   std::mutex mutex_;
   std::map<std::int64_t, Shared> shared_;  // by ttl in seconds
