@@ -224,6 +224,37 @@ TEST_CASE("An overloaded edge node hands its work to the cloud, the cloud keeps 
   }
 }
 
+TEST_CASE("In a cluster a function that this node cannot run is stored, with a warning, and runs elsewhere",
+          "[cluster]") {
+  const auto store = store_of_all();
+  Member small(*store, "small", {{"scheduler.policy", "nearest"}});
+  Member large(*store, "large", {{"container.pool.memory", "4096"}, {"container.pool.cpus", "8"}});
+  small.start();
+  large.start();
+  const auto create = [&](const std::string& fields) {
+    return small.post("/update", R"({"Name":"f","Handler":"f.handler","TarFunctionCode":")" +
+                                     base64_encode("def handler(params, context): pass\n") + "\"," + fields +
+                                     "}");
+  };
+  HttpResponse stored = create(R"("Runtime":"python314","MemoryMB":512)");
+  CHECK(stored.status == 200);
+  CHECK(text_member(stored, "Created") == "f");
+  CHECK(text_member(stored, "Warning").find("256 MB of this node") != std::string::npos);
+  CHECK(header(stored, "Warning").starts_with("299 - \"this node cannot run the function"));
+  REQUIRE(large.knows("f"));
+  REQUIRE(runs_on(small, "large"));
+  // Kept here, it is refused at once and not held in vain.
+  CHECK(small.post("/invoke/f", R"({"CanDoOffloading":false})").status == 429);
+  const HttpResponse image =
+      small.post("/update", R"({"Name":"g","Runtime":"custom","CustomImage":"some/image","MemoryMB":64})");
+  CHECK(text_member(image, "Warning").find("runtime custom") != std::string::npos);
+  CHECK(create(R"("Runtime":"cobol","MemoryMB":64)").status == 404);
+  CHECK(create(R"("Runtime":"python314","MemoryMB":0)").status == 422);
+  stored = create(R"("Runtime":"python314","MemoryMB":128)");
+  CHECK(stored.body == "{\"Created\":\"f\"}\n");
+  CHECK(header(stored, "Warning") == "absent");
+}
+
 TEST_CASE("A neighbour that is gone costs no call: the next choice is taken", "[cluster]") {
   const auto store = store_of_all();
   Member one(*store, "one", {{"scheduler.policy", "edgeonly"}});

@@ -81,9 +81,10 @@ Function read_fields(RequestFields& fields) {
   return function;
 }
 
-Result<void> check_runtime(Function& function, ContainerRuntime& runtime) {
+Result<void> check_runtime(Function& function, const FunctionRequirements& requirements) {
+  const ContainerRuntime& runtime = requirements.runtime;
   const std::optional<std::string_view> canonical = canonical_runtime(function.runtime);
-  if (canonical && runtime.serves(*canonical)) {
+  if (canonical && (requirements.in_cluster || runtime.serves(*canonical))) {
     function.runtime = *canonical;
     return {};
   }
@@ -113,25 +114,36 @@ Result<void> check_kind(Function& function, bool has_code) {
   return {};
 }
 
-Result<void> check_resources(const Function& function, const Resources& total) {
+/// What of its demands the node can never meet; nothing if it can.
+std::optional<std::string> excess(const Function& function, const Resources& total) {
+  if (function.memory_mb > total.memory_mb) {
+    return fmt::format("MemoryMB: expected at most the {} MB of this node (container.pool.memory), got {}",
+                       total.memory_mb, function.memory_mb);
+  }
+  if (function.cpu_demand > total.cores()) {
+    return fmt::format("CPUDemand: expected at most the {} cores of this node (container.pool.cpus), got {}",
+                       total.cores(), function.cpu_demand);
+  }
+  return std::nullopt;
+}
+
+Result<void> check_resources(const Function& function, const FunctionRequirements& requirements) {
   if (function.memory_mb < 1) {
     return Unexpected(
         ErrorCode::kUnprocessable,
         fmt::format("Invalid memory limit. MemoryMB: expected at least 1, got {}", function.memory_mb));
   }
-  if (function.memory_mb > total.memory_mb) {
-    return Unexpected(ErrorCode::kUnprocessable,
-                      fmt::format("Invalid memory limit. MemoryMB: expected at most the {} MB of this node "
-                                  "(container.pool.memory), got {}",
-                                  total.memory_mb, function.memory_mb));
-  }
-  if (function.cpu_demand > total.cores()) {
-    return Unexpected(ErrorCode::kUnprocessable,
-                      fmt::format("CPUDemand: expected at most the {} cores of this node "
-                                  "(container.pool.cpus), got {}",
-                                  total.cores(), function.cpu_demand));
-  }
-  return {};
+  std::optional<std::string> too_much = excess(function, requirements.total);
+  if (!too_much || requirements.in_cluster) return {};
+  if (too_much->starts_with("MemoryMB")) too_much->insert(0, "Invalid memory limit. ");
+  return Unexpected(ErrorCode::kUnprocessable, std::move(*too_much));
+}
+
+/// On which architectures it runs. What this node does not serve itself it cannot look at: built-in runtimes
+/// are there for all.
+Result<std::vector<std::string>> architectures(const Function& function, ContainerRuntime& runtime) {
+  if (!runtime.serves(function.runtime)) return std::vector<std::string>{"amd64", "arm64"};
+  return runtime.architectures(function);
 }
 
 /// Whether the decoded code is one line of the form scheme://rest, which no archive or source file is.
@@ -170,9 +182,8 @@ Result<Function> read_function(RequestFields& fields, const FunctionRequirements
   Function function = read_fields(fields);
   const bool has_code = !fields.text("TarFunctionCode").empty();
   if (fields.failure()) return Unexpected(*fields.failure());
-  for (const Result<void>& checked :
-       {check_runtime(function, requirements.runtime), check_kind(function, has_code),
-        check_resources(function, requirements.total)}) {
+  for (const Result<void>& checked : {check_runtime(function, requirements), check_kind(function, has_code),
+                                      check_resources(function, requirements)}) {
     if (!checked) return Unexpected(checked.error());
   }
   return function;
@@ -190,13 +201,25 @@ Result<std::string> read_code(RequestFields& fields, Function& function,
     function.code_digest = checked->digest;
     function.code_size = code.size();
   }
-  Result<std::vector<std::string>> architectures = requirements.runtime.architectures(function);
-  if (!architectures) {
-    return Unexpected(ErrorCode::kInternal,
-                      "Failed to get image architectures: " + architectures.error().message);
+  Result<std::vector<std::string>> found = architectures(function, requirements.runtime);
+  if (!found) {
+    return Unexpected(ErrorCode::kInternal, "Failed to get image architectures: " + found.error().message);
   }
-  function.supported_archs = std::move(*architectures);
+  function.supported_archs = std::move(*found);
   return code;
+}
+
+std::vector<std::string> obstacles(const Function& function, const FunctionRequirements& requirements) {
+  std::vector<std::string> found;
+  const auto& archs = function.supported_archs;
+  if (!requirements.runtime.serves(function.runtime))
+    found.push_back(fmt::format("it does not serve the runtime {}", function.runtime));
+  if (!archs.empty() && std::find(archs.begin(), archs.end(), requirements.architecture) == archs.end())
+    found.push_back(fmt::format("its architecture is {}, the function's {}", requirements.architecture,
+                                fmt::join(archs, ", ")));
+  if (std::optional<std::string> too_much = excess(function, requirements.total))
+    found.push_back(std::move(*too_much));
+  return found;
 }
 
 }  // namespace serverledge

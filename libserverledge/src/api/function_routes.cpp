@@ -1,10 +1,12 @@
 #include "api/function_routes.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "api/answers.hpp"
 #include "serverledge/core/json.hpp"
@@ -26,23 +28,35 @@ HttpResponse refusal(const Error& error) {
   }
 }
 
-HttpResponse stored_answer(const Function& function, std::size_t code_inline_max) {
-  if (code_inline_max == 0 || function.code_size <= code_inline_max)
-    return named_answer("Created", function.name);
-  const std::string warning = fmt::format(
-      "code over {} bytes lies in pieces beside the record: nodes of the Go implementation do not "
-      "serve this function",
-      code_inline_max);
+/// What whoever stores a function in a cluster should know: which nodes will not run it, and why.
+std::vector<std::string> warnings_of(const Function& function, const FunctionRequirements& requirements,
+                                     std::size_t code_inline_max) {
+  std::vector<std::string> warnings;
+  if (!requirements.in_cluster) return warnings;
+  if (const std::vector<std::string> reasons = obstacles(function, requirements); !reasons.empty())
+    warnings.push_back(fmt::format("this node cannot run the function: {}", fmt::join(reasons, "; ")));
+  if (code_inline_max > 0 && function.code_size > code_inline_max) {
+    warnings.push_back(fmt::format(
+        "code over {} bytes lies in pieces beside the record: nodes of the Go implementation do not "
+        "serve this function",
+        code_inline_max));
+  }
+  return warnings;
+}
+
+HttpResponse stored_answer(const Function& function, const std::vector<std::string>& warnings) {
+  if (warnings.empty()) return named_answer("Created", function.name);
+  const std::string all = fmt::format("{}", fmt::join(warnings, ". "));
   std::string body;
   JsonWriter(body)
       .begin_object()
       .key("Created")
       .string(function.name)
       .key("Warning")
-      .string(warning)
+      .string(all)
       .end_object();
   HttpResponse answer = json_answer(200, std::move(body));
-  answer.headers.add("Warning", fmt::format("299 - \"{}\"", warning));
+  answer.headers.add("Warning", fmt::format("299 - \"{}\"", all));
   return answer;
 }
 
@@ -65,7 +79,7 @@ Result<FunctionPtr> FunctionRoutes::store(std::string_view body, bool replace) {
 HttpResponse FunctionRoutes::answer(const HttpRequest& request, bool replace) {
   const Result<FunctionPtr> stored = store(request.body, replace);
   if (!stored) return refusal(stored.error());
-  return stored_answer(**stored, code_inline_max_);
+  return stored_answer(**stored, warnings_of(**stored, requirements_, code_inline_max_));
 }
 
 HttpResponse FunctionRoutes::remove(const HttpRequest& request) {

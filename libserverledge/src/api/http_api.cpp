@@ -20,7 +20,8 @@ struct HttpApi::Routes {
   Routes(Node& node, CodeArchive& archive, HttpApiOptions& options)
       : invoke(node),
         functions(node.registry(),
-                  {node.runtime(), archive, node.options().total, std::move(options.download)},
+                  {node.runtime(), archive, node.options().total, std::move(options.download),
+                   node.options().invoker.architecture, options.code_inline_max > 0},
                   options.code_inline_max),
         status(node, std::move(options.coordinates)) {}
   InvokeRoutes invoke;

@@ -164,6 +164,8 @@ NodeView Invoker::make_view(const Invocation& invocation, TimePoint now) {
   const std::scoped_lock lock(mutex_);
   view.pool = scheduler_->view(function.name);
   view.function = scheduler_->estimate(function.name);
+  const Resources demand{function.memory_mb, to_millicores(function.cpu_demand)};
+  view.runnable_here = view.runnable_here && demand.fits(view.pool.total);
   return view;
 }
 
