@@ -17,9 +17,10 @@ ROOMS = {
     "net": {"core"},
     "runtime": {"net", "core"},
     "cluster": {"net", "core"},
+    "balance": {"policy", "net", "core"},
     "observe": {"net", "core"},
     "api": {"node", "workflow", "net", "core"},
-    "assembly": {"core", "policy", "node", "workflow", "sim", "net", "runtime", "cluster", "observe", "api"},
+    "assembly": {"core", "policy", "node", "workflow", "sim", "net", "runtime", "cluster", "balance", "observe", "api"},
 }
 
 # Rooms that only decide: no system call, so nothing beyond the standard library.

@@ -41,7 +41,9 @@ std::vector<std::string> joined_environment(const std::map<std::string, std::str
 }  // namespace
 
 NodeProcess::NodeProcess(Options options)
-    : environment_(joined_environment(options.environment)), client_({}, system_clock()) {
+    : program_(std::move(options.program)),
+      environment_(joined_environment(options.environment)),
+      client_({}, system_clock()) {
   std::map<std::string, std::string> settings{
       {"api.listen", "127.0.0.1"}, {"api.port", "0"}, {"store.path", store().string()}};
   for (auto& [key, value] : options.settings) settings[key] = std::move(value);
@@ -68,7 +70,7 @@ void NodeProcess::start() {
   std::vector<char*> environment;
   for (std::string& entry : environment_) environment.push_back(entry.data());
   environment.push_back(nullptr);
-  const std::array<const char*, 3> arguments{SERVERLEDGE_SERVER, file.c_str(), nullptr};
+  const std::array<const char*, 3> arguments{program_.c_str(), file.c_str(), nullptr};
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("fork");
   if (pid_ == 0) {

@@ -27,8 +27,10 @@ class NodeProcess {
   struct Options {
     std::map<std::string, std::string> settings;     ///< configuration keys, over those that the test needs
     std::map<std::string, std::string> environment;  ///< over this process's
+    std::string program = SERVERLEDGE_SERVER;        ///< or another that is configured and started alike
   };
-  explicit NodeProcess(Options options = {});
+  NodeProcess() : NodeProcess(Options()) {}
+  explicit NodeProcess(Options options);
   ~NodeProcess();
   NodeProcess(const NodeProcess&) = delete;
   NodeProcess& operator=(const NodeProcess&) = delete;
@@ -72,6 +74,7 @@ class NodeProcess {
   [[noreturn]] void fail(const std::string& what) const;
 
   TemporaryFolder folder_;
+  std::string program_;
   std::vector<std::string> environment_;
   pid_t pid_ = -1;
   std::optional<int> ended_;

@@ -6,22 +6,12 @@
 #include <utility>
 
 #include "serverledge/cluster/stored_directory.hpp"
-#include "serverledge/net/route.hpp"
 
 namespace serverledge {
 namespace {
 
 /// Within which nodes that calls may be offloaded to are asked again.
 constexpr Duration kFresh = std::chrono::seconds(2);
-
-/// The host of the first of the store's endpoints ("http://host:port", "[::1]:2379", ...).
-std::string host_of_first(std::string endpoints) {
-  endpoints.resize(std::min(endpoints.find(','), endpoints.size()));
-  if (const std::size_t scheme = endpoints.find("://"); scheme != std::string::npos)
-    endpoints.erase(0, scheme + 3);
-  if (endpoints.starts_with('[')) return endpoints.substr(1, endpoints.find(']') - 1);
-  return endpoints.substr(0, endpoints.rfind(':'));
-}
 
 PeerTableOptions table_options(const Configuration& configuration, const std::string& node_key) {
   PeerTableOptions options;
@@ -51,13 +41,6 @@ StoredDirectoryOptions directory_options(const Configuration& configuration) {
   return options;
 }
 
-Result<void> check_name(const char* key, const std::string& name) {
-  if (is_registry_name(name)) return {};
-  return Unexpected(
-      ErrorCode::kInvalid,
-      fmt::format("{}: '{}' cannot be registered; use letters and digits, at most 255", key, name));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ClusterParts>> ClusterParts::make(const Configuration& configuration,
@@ -67,10 +50,12 @@ Result<std::unique_ptr<ClusterParts>> ClusterParts::make(const Configuration& co
                                                          Clock& clock) {
   const std::string area = configuration.text("registry.area");
   const std::string remote = configuration.text("registry.remote.area");
-  if (auto good = check_name("registry.area", area); !good) return Unexpected(std::move(good).error());
-  if (auto good = check_name("registry.node.id", node_key); !good) return Unexpected(std::move(good).error());
+  if (auto good = check_registry_name("registry.area", area); !good)
+    return Unexpected(std::move(good).error());
+  if (auto good = check_registry_name("registry.node.id", node_key); !good)
+    return Unexpected(std::move(good).error());
   if (!remote.empty()) {
-    if (auto good = check_name("registry.remote.area", remote); !good)
+    if (auto good = check_registry_name("registry.remote.area", remote); !good)
       return Unexpected(std::move(good).error());
     if (remote == area) {
       return Unexpected(ErrorCode::kInvalid,
@@ -87,8 +72,7 @@ ClusterParts::ClusterParts(const Configuration& configuration, const std::string
       area_(configuration.text("registry.area")),
       remote_area_(configuration.text("registry.remote.area")),
       architecture_(std::move(architecture)),
-      given_address_(configuration.text("api.ip")),
-      towards_(host_of_first(configuration.text("etcd.address"))),
+      address_(configuration),
       client_({}, clock),
       table_(table_options(configuration, node_key), clock, entropy()),
       link_(client_, table_, clock),
@@ -131,7 +115,7 @@ Result<void> ClusterParts::join(const Node& node, int port) {
                       .port = port,
                       .udp_port = *udp_port,
                       .balancer = false,
-                      .address = [this] { return address(); }});
+                      .address = [this] { return address_.get(); }});
   return {};
 }
 
@@ -139,21 +123,8 @@ void ClusterParts::leave() { directory_->withdraw(); }
 
 void ClusterParts::close() { exchange_->stop(); }
 
-Result<std::string> ClusterParts::address() const {
-  return given_address_.empty() ? address_towards(towards_) : given_address_;
-}
-
 std::vector<std::string> ClusterParts::notices() const {
-  const Result<std::string> own = address();
-  if (!own) {
-    return {fmt::format("this node does not register before it knows its own address (api.ip): {}",
-                        own.error().message)};
-  }
-  if (is_loopback(*own)) {
-    return {fmt::format("this node registers as {}: only nodes on this machine can offload to it (api.ip)",
-                        *own)};
-  }
-  return {};
+  return address_.notices("this node", "only nodes on this machine can offload to it");
 }
 
 }  // namespace serverledge

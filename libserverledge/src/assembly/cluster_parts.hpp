@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "assembly/own_address.hpp"
 #include "serverledge/cluster/http_peer_link.hpp"
 #include "serverledge/cluster/peer_table.hpp"
 #include "serverledge/cluster/status_exchange.hpp"
@@ -52,14 +53,12 @@ class ClusterParts {
                KeyValueStore& store, Observer& observer, Clock& clock);
   void follow_members();
   StatusReport own_status() const;
-  Result<std::string> address() const;
 
   const std::string key_;
   const std::string area_;
   const std::string remote_area_;
   const std::string architecture_;
-  const std::string given_address_;
-  const std::string towards_;   // an endpoint of the store
+  const OwnAddress address_;
   const Node* node_ = nullptr;  // set before the exchange begins
   HttpClient client_;
   PeerTable table_;

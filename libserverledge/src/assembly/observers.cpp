@@ -50,11 +50,14 @@ void add_neighbours(const std::vector<PeerView>& peers, bool cloud, TimePoint no
 
 }  // namespace
 
+std::shared_ptr<Observer> log_observer(const Configuration& configuration, Clock& clock) {
+  return make_log_observer(log_options(configuration), clock);
+}
+
 Result<Observers> make_observers(const Configuration& configuration, std::shared_ptr<Observer> given,
                                  const std::string& node_key, Clock& clock) {
   Observers observers;
-  std::vector<std::shared_ptr<Observer>> all{given ? std::move(given)
-                                                   : make_log_observer(log_options(configuration), clock)};
+  std::vector<std::shared_ptr<Observer>> all{given ? std::move(given) : log_observer(configuration, clock)};
   if (configuration.boolean("metrics.enabled")) {
     MetricsOptions options;
     options.node = node_key;

@@ -23,6 +23,9 @@ struct Observers {
   std::shared_ptr<Tracer> tracer;
 };
 
+/// The log as configured.
+std::shared_ptr<Observer> log_observer(const Configuration& configuration, Clock& clock);
+
 /// The log (or `given` in its place), and what else the configuration asks for. `node_key` is the node's.
 /// Errors name the key.
 Result<Observers> make_observers(const Configuration& configuration, std::shared_ptr<Observer> given,

@@ -16,6 +16,9 @@ struct Stores {
   std::unique_ptr<KeyValueStore> shared;  ///< functions and results: etcd, or without one the disk
 };
 
+/// Opens the etcd that `etcd.address` names. Errors name the key.
+Result<std::unique_ptr<KeyValueStore>> open_cluster_store(const Configuration& configuration, Clock& clock);
+
 /// Opens what the configuration names: etcd with `etcd.address`, and a store in the folder `path` in any
 /// case. Errors name the key.
 Result<Stores> open_stores(const Configuration& configuration, const std::string& path, Clock& clock);

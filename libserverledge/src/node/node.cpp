@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "node/async_invocations.hpp"
+#include "serverledge/core/request_id.hpp"
 
 namespace serverledge {
 namespace {
@@ -108,7 +109,10 @@ Result<ExecutionReport> Node::invoke(Invocation& invocation) {
 }
 
 Result<std::string> Node::invoke_async(Invocation invocation) {
-  if (invocation.id.empty()) invocation.id = new_request_id(invocation.function->name);
+  if (invocation.id.empty()) {
+    const InvokerOptions& self = state_->options.invoker;
+    invocation.id = new_request_id(invocation.function->name, request_tag(self.area, self.node));
+  }
   return state_->async.accept(std::move(invocation));
 }
 
@@ -180,11 +184,11 @@ StatusReport status_report(NodeStatus status) {
   return report;
 }
 
-std::string new_request_id(std::string_view function) {
+std::string new_request_id(std::string_view function, std::string_view tag) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string id;
-  id.reserve(function.size() + 33);
-  id.append(function).push_back('-');
+  id.reserve(function.size() + tag.size() + 33);
+  id.append(function).append("-").append(tag);
   for (std::uint64_t bits : std::array{entropy(), entropy()}) {
     for (int digit = 0; digit < 16; ++digit, bits >>= 4) id.push_back(kDigits[bits & 15]);
   }

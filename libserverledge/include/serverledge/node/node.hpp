@@ -96,7 +96,8 @@ class Node final {
   std::unique_ptr<State> state_;
 };
 
-/// A new request id: "<function>-<32 hex digits>" from the kernel's randomness, so that ids never collide.
-std::string new_request_id(std::string_view function);
+/// A new request id: "<function>-<tag><32 hex digits>" from the kernel's randomness, so that ids never
+/// collide. The tag of an asynchronous call tells who accepted it (`request_tag`).
+std::string new_request_id(std::string_view function, std::string_view tag = {});
 
 }  // namespace serverledge
