@@ -13,6 +13,8 @@ packages_for() {
     run) # what a node runs functions with
       echo python3
       [ -x /usr/bin/node ] || echo nodejs ;;
+    cluster) # what nodes of a cluster share
+      echo etcd-server ;;
     libraries) # what the executables need where they have not been built
       echo libstdc++6 libcpp-httplib0.11 libtomlplusplus3 libyaml-cpp0.7 libfmt9 libspdlog1.10 libarchive13 \
         libsqlite3-0 libssl3 libseccomp2 libcap-ng0 libprometheus-cpp-core1.0 libgrpc++1.51 libprotobuf32 ;;
