@@ -63,6 +63,8 @@ ELSEWHERE = [
     ("docs/images.md", "docker build -t custom-python", "tests/integration/custom_images_test.cpp", '"build", "-t"'),
     ("docs/images.md", "serverledge-cli create -f fit", "tests/integration/custom_images_test.cpp", '"--custom_image"'),
     ("docs/images.md", "serverledge-cli invoke -f fit", "tests/integration/custom_images_test.cpp", '"fit", "-j"'),
+    ("docs/load-balancer.md", "serverledge-lb", "tests/integration/load_balancer_test.cpp", "SERVERLEDGE_LB"),
+    ("docs/load-balancer.md", "serverledge-cli --host", "tests/cli/wire_test.cpp", '"invoke"'),
     ("docs/python.md", "apt-get install pybind11-dev", "tests/support/packages.sh", "pybind11-dev"),
     ("docs/python.md", "cmake --preset release", "tests/run.sh", 'cmake --preset "$preset"'),
     ("docs/python.md", "cmake --install", "tests/bindings/install_test.py", '"--install"'),
@@ -75,6 +77,7 @@ ELSEWHERE = [
     ("docs/writing-functions.md", "serverledge-cli create -f text --src app/", "tests/cli/source_archive_test.cpp", "directory"),
     ("tests/benchmarks/README.md", "cmake --preset release", "tests/run.sh", 'cmake --preset "$preset"'),
     ("tests/benchmarks/README.md", "tests/benchmarks/", "tests/docs/commands_test.py", "test_benchmarks_can_be_started"),
+    ("examples/offloading/README.md", "examples/offloading/run.sh", "tests/integration/CMakeLists.txt", "examples/offloading/run.sh"),
 ]
 
 

@@ -27,7 +27,7 @@ COMPLETE = {"docs/cli.md": "serverledge-cli", "docs/benchmarking.md": "serverled
 
 # Options of other programs that the text names.
 FOREIGN = {"--target", "--preset", "--network", "--add-host", "--privileged", "--prefix", "--init", "--user", "--memory-swap",
-           "--filter", "--build", "--install", "--allow-downgrades", "--build-arg"}
+           "--filter", "--build", "--install", "--allow-downgrades", "--build-arg", "--seconds"}
 
 # Configuration files for other programs: the beginning of their block.
 NOT_OURS = ("scrape_configs:", "rule_files:", "receivers:", "services:", "apiVersion:")
