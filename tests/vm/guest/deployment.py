@@ -56,6 +56,10 @@ def main_process(unit="serverledge"):
     return run("systemctl", "show", "--value", "--property=MainPID", unit).strip()
 
 
+def state(unit="serverledge"):
+    return run("systemctl", "show", "--value", "--property=ActiveState", unit).strip()
+
+
 def cli(*arguments, port=1323):
     return run("serverledge-cli", "--port", str(port), *map(str, arguments))
 
@@ -122,6 +126,18 @@ def a_package_installs_serves_and_leaves_nothing_after_purge():
     eventually(lambda: main_process() not in ("0", process), "systemd starts it again", lambda: log("serverledge"))
     ready()
     greets("nodejs")
+
+    # A mistake in the configuration is told, and not tried again and again.
+    configuration = pathlib.Path("/etc/serverledge/serverledge-conf.yaml")
+    right = configuration.read_text()
+    configuration.write_text(right + "api.prot: 1\n")
+    run("systemctl", "restart", "serverledge")
+    # (Between two tries it would be "activating".)
+    eventually(lambda: state() == "failed", "the service fails", lambda: log("serverledge"))
+    assert "api.port" in log("serverledge"), log("serverledge")
+    configuration.write_text(right)
+    run("systemctl", "start", "serverledge")
+    ready()
 
     backup = pathlib.Path("/root/store-backup.db")
     run("sh", "-ec", commands("cp -p /var/lib/serverledge/store.db"))
