@@ -16,7 +16,7 @@ Reply call(Container& container, std::string_view params, double seconds, bool o
 
 std::unique_ptr<Container> start(RuntimeUnderTest& under_test, const Function& function) {
   Result<std::unique_ptr<Container>> container =
-      under_test.runtime().create(function, later(system_clock().now(), from_seconds(120)));
+      under_test.runtime().create(function, later(system_clock().now(), from_seconds(600)));
   if (!container)
     FAIL("the container did not start: " << container.error().message << '\n' << container.error().detail);
   return std::move(*container);

@@ -36,7 +36,7 @@ class RuntimeUnderTest {
 std::unique_ptr<RuntimeUnderTest> make_runtime_under_test();
 
 /// A call with a deadline that is far away, or so many seconds.
-Reply call(Container& container, std::string_view params = "{}", double seconds = 30, bool output = false,
+Reply call(Container& container, std::string_view params = "{}", double seconds = 120, bool output = false,
            int slot = 0);
 /// The container of a function that must start.
 std::unique_ptr<Container> start(RuntimeUnderTest& under_test, const Function& function);

@@ -21,7 +21,7 @@ SandboxUnderTest::SandboxUnderTest(void (*adjust)(SandboxOptions&), const std::s
   archive_ = std::move(*archive);
   SandboxOptions options;
   options.code = store_ + "/code";
-  options.start_timeout = std::chrono::minutes(2);  // machines are slow at times
+  options.start_timeout = std::chrono::minutes(10);  // machines are slow at times, and some only emulated
   if (adjust != nullptr) adjust(options);
   Result<std::unique_ptr<ContainerRuntime>> runtime =
       make_sandbox_runtime(options, *lock_, *archive_, codes_, observer_, system_clock());
