@@ -334,11 +334,30 @@ TEST_CASE("code that never finishes loading is given up at the deadline", "[conf
   CHECK(container.error().code == ErrorCode::kDeadline);
 }
 
+/// A function whose calls take long; a second one tells when the first has begun.
+Function long_function(RuntimeUnderTest& under_test) {
+  Function function = under_test.python(
+      "import threading, time\n"
+      "begun = threading.Event()\n"
+      "def handler(params, context):\n"
+      "    if 'await' in params:\n"
+      "        return begun.wait(60)\n"
+      "    begun.set()\n"
+      "    time.sleep(1000)\n");
+  function.max_concurrency = 2;
+  return function;
+}
+
+std::future<Reply> begin_long_call(Container& container) {
+  auto reply = std::async(std::launch::async, [&container] { return call(container, "{}", 120); });
+  REQUIRE(call(container, R"({"await": true})", 60, false, 1).result == "true");
+  return reply;
+}
+
 TEST_CASE("destroying a container returns the calls inside it", "[conformance]") {
   auto under_test = make_runtime_under_test();
-  auto container = start(*under_test, under_test->python(of_handler("import time; time.sleep(1000)")));
-  auto reply = std::async(std::launch::async, [&container] { return call(*container, "{}", 60); });
-  CHECK(reply.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  auto container = start(*under_test, long_function(*under_test));
+  auto reply = begin_long_call(*container);
   container->destroy();
   const Reply ended = reply.get();
   REQUIRE(ended.failure);
@@ -348,9 +367,8 @@ TEST_CASE("destroying a container returns the calls inside it", "[conformance]")
 
 TEST_CASE("shutting the runtime down returns the calls of all its containers", "[conformance]") {
   auto under_test = make_runtime_under_test();
-  auto container = start(*under_test, under_test->python(of_handler("import time; time.sleep(1000)")));
-  auto reply = std::async(std::launch::async, [&container] { return call(*container, "{}", 60); });
-  CHECK(reply.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  auto container = start(*under_test, long_function(*under_test));
+  auto reply = begin_long_call(*container);
   under_test->runtime().shutdown();
   CHECK(reply.get().failure);
   CHECK_FALSE(container->alive());

@@ -27,6 +27,14 @@ HttpResponse record(const DockerEngine& engine, const DockerUnderTest& under_tes
   return engine.request("GET", "/containers/" + ids[0] + "/json");
 }
 
+/// A call that sleeps in a container of two slots, and that is in there.
+std::future<Reply> begin_long_call(Container& container) {
+  auto reply =
+      std::async(std::launch::async, [&container] { return call(container, R"({"sleep":600})", 120); });
+  REQUIRE_FALSE(call(container, R"({"await":1})", 60, false, 1).failure);
+  return reply;
+}
+
 TEST_CASE("a custom image answers cold and warm, and nothing is left of it", "[docker]") {
   const DockerEngine engine = DockerEngine::of_fixture();
   DockerUnderTest under_test(engine.host());
@@ -185,7 +193,8 @@ TEST_CASE("a container that is killed or removed behind our back fails its call 
           "[docker]") {
   const DockerEngine engine = DockerEngine::of_fixture();
   DockerUnderTest under_test(engine.host());
-  const Function function = DockerUnderTest::custom(engine.tiny_image());
+  Function function = DockerUnderTest::custom(engine.tiny_image());
+  function.max_concurrency = 2;
   const bool removed = GENERATE(false, true);
   auto idle = start(under_test, function);
   const std::string id = engine.containers(under_test.label()).at(0);
@@ -205,8 +214,7 @@ TEST_CASE("a container that is killed or removed behind our back fails its call 
   CHECK(engine.containers(under_test.label()).empty());
 
   auto busy = start(under_test, function);
-  auto reply = std::async(std::launch::async, [&] { return call(*busy, "{\"sleep\":600}", 60); });
-  CHECK(reply.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  auto reply = begin_long_call(*busy);
   end(engine.containers(under_test.label()).at(0));
   const Reply ended = reply.get();
   REQUIRE(ended.failure);
@@ -282,11 +290,11 @@ TEST_CASE("leftovers of this node and of dead ones go at the start, those of liv
 TEST_CASE("shutting down ends the calls inside and leaves nothing", "[docker]") {
   const DockerEngine engine = DockerEngine::of_fixture();
   DockerUnderTest under_test(engine.host());
-  const Function function = DockerUnderTest::custom(engine.tiny_image());
+  Function function = DockerUnderTest::custom(engine.tiny_image());
+  function.max_concurrency = 2;
   auto first = start(under_test, function);
   auto second = start(under_test, function);
-  auto reply = std::async(std::launch::async, [&] { return call(*first, "{\"sleep\":600}", 60); });
-  CHECK(reply.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  auto reply = begin_long_call(*first);
   under_test.runtime().shutdown();
   CHECK(reply.get().failure->message == "the container was shut down");
   CHECK(engine.containers(under_test.label()).empty());

@@ -85,20 +85,4 @@ Function DockerUnderTest::custom(const std::string& image) {
   return function;
 }
 
-Function DockerUnderTest::add(const char* runtime, const char* handler, const std::string& source) {
-  Function function;
-  function.name = "main";
-  function.runtime = runtime;
-  function.memory_mb = 128;
-  function.handler = handler;
-  if (const Result<void> added = codes_.add(function, source, *archive_); !added) FAIL(added.error().message);
-  return function;
-}
-
-Function DockerUnderTest::python(const std::string& source) {
-  return add("python314", "main.handler", source);
-}
-
-Function DockerUnderTest::nodejs(const std::string& source) { return add("nodejs17ng", "main", source); }
-
 }  // namespace serverledge::test

@@ -13,7 +13,6 @@
 #include "serverledge/runtime/docker_runtime.hpp"
 #include "serverledge/runtime/node_lock.hpp"
 #include "support/docker_engine.hpp"
-#include "support/source_code.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
@@ -42,8 +41,6 @@ class DockerUnderTest final : public RuntimeUnderTest {
   explicit DockerUnderTest(const std::string& host, const DockerSetup& setup = {});
 
   ContainerRuntime& runtime() override { return *runtime_; }
-  Function python(const std::string& source) override;
-  Function nodejs(const std::string& source) override;
   bool bounds_memory() const override { return true; }
   bool sees_stops() const override { return false; }
   bool numbers_answers() const override { return false; }
@@ -62,7 +59,7 @@ class DockerUnderTest final : public RuntimeUnderTest {
   void stop();
 
  private:
-  Function add(const char* runtime, const char* handler, const std::string& source);
+  CodeArchive& archive() override { return *archive_; }
 
   TemporaryFolder folder_;
   const std::string store_;
@@ -70,7 +67,6 @@ class DockerUnderTest final : public RuntimeUnderTest {
   AddressRanges networks_;
   std::optional<NodeLock> lock_;
   std::unique_ptr<CodeArchive> archive_;
-  SourceCode codes_;
   std::unique_ptr<ContainerRuntime> runtime_;
 };
 

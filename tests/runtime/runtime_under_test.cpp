@@ -4,6 +4,22 @@
 
 namespace serverledge::test {
 
+Function RuntimeUnderTest::add(const char* runtime, const char* handler, const std::string& source) {
+  Function function;
+  function.name = "main";
+  function.runtime = runtime;
+  function.memory_mb = 128;
+  function.handler = handler;
+  if (const Result<void> added = codes_.add(function, source, archive()); !added) FAIL(added.error().message);
+  return function;
+}
+
+Function RuntimeUnderTest::python(const std::string& source) {
+  return add("python314", "main.handler", source);
+}
+
+Function RuntimeUnderTest::nodejs(const std::string& source) { return add("nodejs17ng", "main", source); }
+
 Reply call(Container& container, std::string_view params, double seconds, bool output, int slot) {
   Call what;
   what.id = "main-0123456789abcdef0123456789abcdef";

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "serverledge/core/container_runtime.hpp"
+#include "support/source_code.hpp"
 
 namespace serverledge::test {
 
@@ -17,8 +18,8 @@ class RuntimeUnderTest {
   virtual ContainerRuntime& runtime() = 0;
   /// A function of 128 MB made of one source file. The handler is "main.handler" (Python), or the module
   /// "main".
-  virtual Function python(const std::string& source) = 0;
-  virtual Function nodejs(const std::string& source) = 0;
+  Function python(const std::string& source);
+  Function nodejs(const std::string& source);
   /// Whether the runtime can bound what an instance takes of that.
   virtual bool bounds_memory() const = 0;
   /// Whether a function that stops itself (SIGSTOP) is noticed before its call's time is over.
@@ -30,6 +31,13 @@ class RuntimeUnderTest {
   virtual std::vector<std::string> garbage() const = 0;
   /// A Python expression for the bytes of an answer 666 to the call number `call`.
   virtual std::string forged_answer() const = 0;
+
+ protected:
+  virtual CodeArchive& archive() = 0;
+  SourceCode codes_;
+
+ private:
+  Function add(const char* runtime, const char* handler, const std::string& source);
 };
 
 /// Starts it; ends the test as skipped if this machine cannot run it at all.

@@ -54,20 +54,4 @@ void SandboxUnderTest::stop() {
   lock_.reset();
 }
 
-Function SandboxUnderTest::add(const char* runtime, const char* handler, const std::string& source) {
-  Function function;
-  function.name = "main";
-  function.runtime = runtime;
-  function.memory_mb = 128;
-  function.handler = handler;
-  if (const Result<void> added = codes_.add(function, source, *archive_); !added) FAIL(added.error().message);
-  return function;
-}
-
-Function SandboxUnderTest::python(const std::string& source) {
-  return add("python314", "main.handler", source);
-}
-
-Function SandboxUnderTest::nodejs(const std::string& source) { return add("nodejs17ng", "main", source); }
-
 }  // namespace serverledge::test

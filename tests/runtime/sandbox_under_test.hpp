@@ -8,7 +8,6 @@
 #include "serverledge/runtime/code_archive.hpp"
 #include "serverledge/runtime/node_lock.hpp"
 #include "serverledge/runtime/sandbox_runtime.hpp"
-#include "support/source_code.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
@@ -21,8 +20,6 @@ class SandboxUnderTest final : public RuntimeUnderTest {
                             const std::string& run_root = "");
 
   ContainerRuntime& runtime() override { return *runtime_; }
-  Function python(const std::string& source) override;
-  Function nodejs(const std::string& source) override;
   bool bounds_memory() const override;
   bool sees_stops() const override { return true; }
   bool numbers_answers() const override { return true; }
@@ -39,14 +36,13 @@ class SandboxUnderTest final : public RuntimeUnderTest {
   void stop();
 
  private:
-  Function add(const char* runtime, const char* handler, const std::string& source);
+  CodeArchive& archive() override { return *archive_; }
 
   TemporaryFolder folder_;
   const std::string store_;
   Observer observer_;
   std::optional<NodeLock> lock_;
   std::unique_ptr<CodeArchive> archive_;
-  SourceCode codes_;
   std::unique_ptr<ContainerRuntime> runtime_;
 };
 

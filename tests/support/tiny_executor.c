@@ -1,6 +1,6 @@
 /* The smallest executor: a static program, alone in its image, for tests of what is around a container.
- * Answers every request with its Params, and does what they say first: {"sleep": s}, {"exit": n}, {"close":
- * 1}, {"big": bytes}, {"ask": port}. */
+ * Answers every request with its Params, and does what they say first: {"sleep": s}, {"await": 1} until
+ * another call sleeps, {"exit": n}, {"close": 1}, {"big": bytes}, {"ask": port}. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -64,6 +64,24 @@ static long ask_gateway(int port) {
   return got;
 }
 
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int sleepers;
+
+static void sleep_so_long(unsigned seconds) {
+  pthread_mutex_lock(&mutex);
+  ++sleepers;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&mutex);
+  sleep(seconds);
+}
+
+static void await_sleeper(void) {
+  pthread_mutex_lock(&mutex);
+  while (sleepers == 0) pthread_cond_wait(&changed, &mutex);
+  pthread_mutex_unlock(&mutex);
+}
+
 static void answer(int fd, const char* request) {
   const char* params = strstr(request, "\"Params\":");
   char value[4096] = "{}";
@@ -72,7 +90,8 @@ static void answer(int fd, const char* request) {
     snprintf(value, sizeof(value), "%.*s", end == NULL ? 0 : (int)(end + 1 - (params + 9)), params + 9);
   }
   long asked = number(value, "\"sleep\":");
-  if (asked >= 0) sleep((unsigned)asked);
+  if (asked >= 0) sleep_so_long((unsigned)asked);
+  if (number(value, "\"await\":") >= 0) await_sleeper();
   asked = number(value, "\"exit\":");
   if (asked >= 0) _exit((int)asked);
   if (number(value, "\"close\":") >= 0) {

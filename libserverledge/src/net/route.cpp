@@ -2,21 +2,18 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
-#include <memory>
 #include <system_error>
 
 #include "net/file_descriptor.hpp"
+#include "net/socket.hpp"
 
 namespace serverledge {
 namespace {
-
-using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
 std::string text_of(const sockaddr_storage& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -31,18 +28,12 @@ std::string text_of(const sockaddr_storage& address) {
 }  // namespace
 
 Result<std::string> address_towards(const std::string& host) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* found = nullptr;
   // Any port will do: connecting a datagram socket only asks the routing table.
-  const int failed = getaddrinfo(host.c_str(), "9", &hints, &found);
-  if (failed != 0) {
-    return Unexpected(ErrorCode::kUnavailable,
-                      fmt::format("no address for host {}: {}", host, gai_strerror(failed)));
-  }
-  const AddressList addresses(found, &freeaddrinfo);
+  constexpr int kAnyPort = 9;
+  const Result<AddressList> addresses = resolve(host, kAnyPort, SOCK_DGRAM, 0);
+  if (!addresses) return Unexpected(ErrorCode::kUnavailable, addresses.error().message);
   int error = EHOSTUNREACH;
-  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+  for (const addrinfo* address = addresses->get(); address != nullptr; address = address->ai_next) {
     const FileDescriptor fd(socket(address->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     sockaddr_storage own{};
     socklen_t size = sizeof(own);

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -13,7 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <system_error>
 
 namespace serverledge {
@@ -23,23 +21,7 @@ namespace {
 constexpr int kBacklog = 4096;
 constexpr int kSocketFlags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
-
 std::string error_text(int error) { return std::generic_category().message(error); }
-
-// Addresses of a host. "localhost" is known without asking: a resolver may take its time.
-Result<AddressList> resolve(const std::string& host, int port, int flags) {
-  if (port < 0 || port > 65535) return Unexpected(ErrorCode::kInvalid, fmt::format("{} is no port", port));
-  const std::string node = host == "localhost" ? "127.0.0.1" : host;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = flags | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int failed = getaddrinfo(node.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (failed == 0) return AddressList(found, &freeaddrinfo);
-  const ErrorCode code = failed == EAI_AGAIN ? ErrorCode::kUnavailable : ErrorCode::kInvalid;
-  return Unexpected(code, fmt::format("no address for host {}: {}", host, gai_strerror(failed)));
-}
 
 void set_option(int fd, int level, int name, int value) {
   setsockopt(fd, level, name, &value, sizeof(value));
@@ -126,8 +108,22 @@ Result<FileDescriptor> listen_at(const addrinfo& address) {
 
 }  // namespace
 
+Result<AddressList> resolve(const std::string& host, int port, int type, int flags) {
+  if (port < 0 || port > 65535) return Unexpected(ErrorCode::kInvalid, fmt::format("{} is no port", port));
+  // A resolver may take its time.
+  const std::string node = host == "localhost" ? "127.0.0.1" : host;
+  addrinfo hints{};
+  hints.ai_socktype = type;
+  hints.ai_flags = flags | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int failed = getaddrinfo(node.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (failed == 0) return AddressList(found, &freeaddrinfo);
+  const ErrorCode code = failed == EAI_AGAIN ? ErrorCode::kUnavailable : ErrorCode::kInvalid;
+  return Unexpected(code, fmt::format("no address for host {}: {}", host, gai_strerror(failed)));
+}
+
 Result<FileDescriptor> listen_tcp(const std::string& address, int port) {
-  auto addresses = resolve(address, port, AI_PASSIVE);
+  auto addresses = resolve(address, port, SOCK_STREAM, AI_PASSIVE);
   if (!addresses) return Unexpected(std::move(addresses).error());
   auto listener = listen_at(**addresses);
   if (listener) return listener;
@@ -162,7 +158,7 @@ int local_port(const FileDescriptor& socket) {
 
 Result<FileDescriptor> connect_tcp(const std::string& host, int port, TimePoint deadline, int cancel,
                                    Clock& clock) {
-  auto addresses = resolve(host, port, AI_ADDRCONFIG);
+  auto addresses = resolve(host, port, SOCK_STREAM, AI_ADDRCONFIG);
   if (!addresses) return Unexpected(std::move(addresses).error());
   Error last{ErrorCode::kUnavailable, "no address", {}};
   for (const addrinfo* address = addresses->get(); address != nullptr; address = address->ai_next) {

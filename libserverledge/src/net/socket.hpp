@@ -1,7 +1,9 @@
 #pragma once
 
+#include <netdb.h>
 #include <sys/socket.h>
 
+#include <memory>
 #include <string>
 
 #include "net/file_descriptor.hpp"
@@ -11,6 +13,11 @@
 namespace serverledge {
 
 /// Every socket made here is non-blocking, closed on exec, and (TCP) without Nagle's delay.
+
+using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
+/// The addresses of a host, by name or address, for sockets of that type; "localhost" is known without
+/// asking. kInvalid: there is none; kUnavailable: that cannot be known now.
+Result<AddressList> resolve(const std::string& host, int port, int type, int flags);
 
 /// Listens at an address or name of this host. kInvalid: no such address; kUnavailable: it cannot be had now.
 Result<FileDescriptor> listen_tcp(const std::string& address, int port);

@@ -7,8 +7,6 @@
 #include <optional>
 #include <utility>
 
-#include "serverledge/core/json.hpp"
-
 namespace serverledge {
 namespace {
 
@@ -27,26 +25,22 @@ std::optional<std::pair<int, int>> version_of(std::string_view text) {
   return version;
 }
 
-std::string member(const JsonValue& object, std::string_view name) {
-  const auto value = object.find(name);
-  return std::string(value ? value->as_string().value_or("") : "");
-}
-
 /// "Docker 20.10.24" of an answer to /version.
 std::string engine_name(const JsonValue& version) {
   std::string name = "Docker";
   if (const auto parts = version.find("Components"); parts && parts->size() > 0) {
-    const std::string first = member(parts->at(0), "Name");
+    const std::string first = text_member(parts->at(0), "Name");
     if (first.find("Podman") != std::string::npos) name = "Podman";
   }
-  return fmt::format("{} {:.60}", name, to_utf8(member(version, "Version")));
+  return fmt::format("{} {:.60}", name, to_utf8(text_member(version, "Version")));
 }
 
 /// The engine's message in the body of an error.
 std::string message_of(const HttpResponse& response) {
   if (const Result<JsonDocument> document = JsonDocument::parse(response.body)) {
-    if (const std::string message = member(document->root(), "message"); !message.empty()) return message;
-    if (const std::string cause = member(document->root(), "cause"); !cause.empty()) return cause;
+    if (const std::string message = text_member(document->root(), "message"); !message.empty())
+      return message;
+    if (const std::string cause = text_member(document->root(), "cause"); !cause.empty()) return cause;
   }
   return fmt::format("status {}", response.status);
 }
@@ -118,13 +112,13 @@ Result<EngineVersion> EngineClient::negotiate(bool cleaning, TimePoint deadline)
   const Result<HttpResponse> response = send(std::move(request), cleaning, deadline, {});
   if (!response) return Unexpected(response.error());
   const Result<JsonDocument> document = JsonDocument::parse(response->body);
-  const auto newest =
-      document ? version_of(member(document->root(), "ApiVersion")) : std::optional<std::pair<int, int>>();
+  const auto newest = document ? version_of(text_member(document->root(), "ApiVersion"))
+                               : std::optional<std::pair<int, int>>();
   if (!newest) {
     return Unexpected(ErrorCode::kUnsupported,
                       fmt::format("what answers at {} is no container engine", target_.name()));
   }
-  const auto oldest = version_of(member(document->root(), "MinAPIVersion")).value_or(kOldest);
+  const auto oldest = version_of(text_member(document->root(), "MinAPIVersion")).value_or(kOldest);
   const auto chosen = std::max(std::min(*newest, kWanted), oldest);
   const EngineVersion version{engine_name(document->root()),
                               fmt::format("{}.{}", chosen.first, chosen.second)};
@@ -159,6 +153,11 @@ Result<HttpResponse> EngineClient::request(EngineCall call, TimePoint deadline, 
   request.body = std::move(call.body);
   if (!request.body.empty()) request.headers.set("Content-Type", std::string(call.content_type));
   return send(std::move(request), call.cleaning, until, sink);
+}
+
+std::string text_member(const JsonValue& object, std::string_view name) {
+  const auto value = object.find(name);
+  return std::string(value ? value->as_string().value_or("") : "");
 }
 
 std::string url_escaped(std::string_view text) {

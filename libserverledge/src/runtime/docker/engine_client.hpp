@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "serverledge/core/clock.hpp"
+#include "serverledge/core/json.hpp"
 #include "serverledge/core/result.hpp"
 #include "serverledge/net/http_client.hpp"
 
@@ -60,6 +61,9 @@ class EngineClient {
   std::mutex mutex_;
   std::string api_;  // empty: to be negotiated
 };
+
+/// The text of an object's member; empty if there is none.
+std::string text_member(const JsonValue& object, std::string_view name);
 
 /// `text` as it may stand in a path or query.
 std::string url_escaped(std::string_view text);

@@ -15,13 +15,8 @@ constexpr auto kProgressInterval = std::chrono::seconds(5);
 constexpr std::size_t kLineMax = std::size_t{64} << 10U;
 constexpr std::size_t kLayersMax = 1000;
 
-std::string text_of(const JsonValue& object, std::string_view name) {
-  const auto value = object.find(name);
-  return std::string(value ? value->as_string().value_or("") : "");
-}
-
 Image image_of(const JsonValue& answer) {
-  Image image{text_of(answer, "Id"), text_of(answer, "Architecture"), {}, {}};
+  Image image{text_member(answer, "Id"), text_member(answer, "Architecture"), {}, {}};
   const auto config = answer.find("Config");
   if (!config) return image;
   if (const auto volumes = config->find("Volumes")) {
@@ -43,7 +38,7 @@ std::string pull_query(std::string_view reference) {
                      url_escaped(reference.substr(colon + 1)));
 }
 
-Unexpected unreadable() {
+Unexpected unreadable_image() {
   return {ErrorCode::kUnavailable, "the container engine's answer about an image cannot be read"};
 }
 
@@ -86,9 +81,9 @@ void PullProgress::take_line(std::string_view line) {
   const Result<JsonDocument> document = JsonDocument::parse(line);
   if (!document) return;
   const JsonValue root = document->root();
-  if (std::string error = text_of(root, "error"); !error.empty()) error_ = std::move(error);
-  const std::string id = text_of(root, "id");
-  const std::string status = text_of(root, "status");
+  if (std::string error = text_member(root, "error"); !error.empty()) error_ = std::move(error);
+  const std::string id = text_member(root, "id");
+  const std::string status = text_member(root, "status");
   if (id.empty() || (layers_.size() >= kLayersMax && !layers_.contains(id))) return;
   if (status == "Pulling fs layer" || status == "Waiting") layers_[id];
   if (status == "Already exists" || status == "Pull complete") layers_[id].here = true;
@@ -152,7 +147,7 @@ Result<Image> ImageStore::find(const std::string& reference, TimePoint deadline)
       {.path = "/images/" + whole_reference(reference) + "/json", .query = {}, .body = {}}, deadline);
   if (!answer) return Unexpected(answer.error());
   const Result<JsonDocument> document = JsonDocument::parse(answer->body);
-  if (!document) return unreadable();
+  if (!document) return unreadable_image();
   return image_of(document->root());
 }
 
@@ -276,10 +271,10 @@ Result<std::vector<std::string>> ImageStore::architectures(const std::string& re
   }
   const Result<JsonDocument> document = JsonDocument::parse(answer->body);
   const auto platforms = document ? document->root().find("Platforms") : std::nullopt;
-  if (!platforms) return unreadable();
+  if (!platforms) return unreadable_image();
   std::vector<std::string> found;
   for (std::size_t i = 0; i < platforms->size(); ++i) {
-    std::string architecture = text_of(platforms->at(i), "architecture");
+    std::string architecture = text_member(platforms->at(i), "architecture");
     const bool known = architecture == "amd64" || architecture == "arm64";
     if (known && std::ranges::find(found, architecture) == found.end())
       found.push_back(std::move(architecture));

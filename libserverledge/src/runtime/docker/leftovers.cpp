@@ -24,11 +24,6 @@ struct Owned {
   std::string host;
 };
 
-std::string member(const std::optional<JsonValue>& object, std::string_view name) {
-  const auto value = object ? object->find(name) : std::nullopt;
-  return std::string(value ? value->as_string().value_or("") : "");
-}
-
 /// What carries a label, by the list at `path`.
 Result<std::vector<Owned>> list(Engine& engine, const char* path, const std::string& label, bool cleaning,
                                 TimePoint deadline) {
@@ -43,8 +38,9 @@ Result<std::vector<Owned>> list(Engine& engine, const char* path, const std::str
   for (std::size_t i = 0; i < document->root().size(); ++i) {
     const JsonValue row = document->root().at(i);
     const auto labels = row.find("Labels");
-    owned.push_back(
-        {member(row, "Id"), member(labels, "serverledge.node"), member(labels, "serverledge.host")});
+    if (!labels) continue;
+    owned.push_back({text_member(row, "Id"), text_member(*labels, "serverledge.node"),
+                     text_member(*labels, "serverledge.host")});
   }
   return owned;
 }
