@@ -1,9 +1,9 @@
 #include "net/answer_writer.hpp"
 
-#include <httplib.h>
+#include <fmt/format.h>
 
-#include <csignal>
-#include <mutex>
+#include <exception>
+#include <utility>
 
 #include "net/http_head.hpp"
 
@@ -11,117 +11,93 @@ namespace serverledge {
 
 namespace {
 
-// What the handlers of cpp-httplib, which are per server, have to know of the exchange that their thread is
-// in.
-struct Exchange {
-  const AnswerWriter::Asked& asked;
-  const AnswerWriter::Make& make;
-  const AnswerWriter::Failed& failed;
-  HttpResponse response;
-};
-
-thread_local Exchange* current_exchange = nullptr;
-
-// A request in memory, and the head of its answer.
-class MemoryStream final : public httplib::Stream {
- public:
-  MemoryStream(std::string_view request, std::string& answer) : request_(request), answer_(answer) {}
-
-  bool is_readable() const override { return true; }
-  bool is_writable() const override { return true; }
-  ssize_t read(char* to, size_t size) override {
-    const std::size_t copied = request_.copy(to, size);
-    request_.remove_prefix(copied);
-    return static_cast<ssize_t>(copied);
+std::string_view reason_of(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Payload Too Large";
+    case 414:
+      return "URI Too Long";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Entity";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Unknown";  // one must be there, and nobody reads it
   }
-  ssize_t write(const char* from, size_t size) override {
-    answer_.append(from, size);
-    return static_cast<ssize_t>(size);
-  }
-  void get_remote_ip_and_port(std::string& /*ip*/, int& port) const override { port = 0; }
-  void get_local_ip_and_port(std::string& /*ip*/, int& port) const override { port = 0; }
-  socket_t socket() const override { return -1; }
-
- private:
-  std::string_view request_;
-  std::string& answer_;
-};
-
-HttpResponse made(const Exchange& exchange) {
-  try {
-    return exchange.make();
-  } catch (const std::exception& error) {
-    exchange.failed(error.what());
-  } catch (...) {
-    exchange.failed("an exception that is no std::exception");
-  }
-  return HttpResponse::json(500, "{\"message\":\"Internal Server Error\"}\n");
 }
 
-// In place of what cpp-httplib thinks of. The body stays out of it: it would be copied.
-void fill_headers(httplib::Headers& to, Exchange& exchange) {
-  to.clear();
-  // In order, so that each is at the end when it comes: a comparison here costs more than it looks.
-  if (!exchange.asked.keep_alive) to.emplace_hint(to.end(), "Connection", "close");
-  if (exchange.asked.keep_alive && exchange.asked.http_1_0)
-    to.emplace_hint(to.end(), "Connection", "keep-alive");
-  to.emplace_hint(to.end(), "Content-Length", std::to_string(exchange.response.body.size()));
-  if (!exchange.response.content_type.empty()) {
-    to.emplace_hint(to.end(), "Content-Type", std::move(exchange.response.content_type));
-  }
-  for (const auto& [name, value] : exchange.response.headers) {
-    // A byte that would end the header must never get out, wherever it came from.
-    if (is_token(name) && is_field_value(value)) to.emplace_hint(to.end(), name, value);
-  }
+void add_field(std::string& head, std::string_view name, std::string_view value) {
+  head.append(name).append(": ").append(value).append("\r\n");
 }
 
 }  // namespace
 
-class AnswerWriter::Protocol final : public httplib::Server {
- public:
-  Protocol() {
-    set_pre_routing_handler([](const httplib::Request&, httplib::Response& response) {
-      current_exchange->response = made(*current_exchange);
-      response.status = current_exchange->response.status;
-      return HandlerResponse::Handled;
-    });
-    set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
-      fill_headers(response.headers, *current_exchange);
-    });
+HttpResponse AnswerWriter::made(const Make& make) const {
+  try {
+    return make();
+  } catch (const std::exception& error) {
+    failed_(error.what());
+  } catch (...) {
+    failed_("an exception that is no std::exception");
   }
-  using httplib::Server::process_request;
-};
-
-AnswerWriter::AnswerWriter(Failed failed) : failed_(std::move(failed)) {
-  // httplib::Server() makes the process ignore SIGPIPE, which is not ours to decide.
-  static std::mutex one_at_a_time;
-  const std::lock_guard lock(one_at_a_time);
-  struct sigaction before {};
-  sigaction(SIGPIPE, nullptr, &before);
-  protocol_ = std::make_unique<Protocol>();
-  sigaction(SIGPIPE, &before, nullptr);
-  // A first answer for nobody: what cpp-httplib makes at its first use is made here, where there is one
-  // thread.
-  std::string head;
-  std::string body;
-  write(
-      {}, [] { return HttpResponse(); }, head, body);
+  return HttpResponse::json(500, "{\"message\":\"Internal Server Error\"}\n");
 }
 
-AnswerWriter::~AnswerWriter() = default;
-
 void AnswerWriter::write(const Asked& asked, const Make& make, std::string& head, std::string& body) const {
-  // The request was read, and its route found, before: by stricter rules than those of cpp-httplib 0.11.4,
-  // which takes a NUL or a bare LF, decodes %0d%0a in header values, compresses and cuts out ranges unasked,
-  // and matches paths by a recursing std::regex. What it gets is the request that is left.
-  MemoryStream stream("GET / HTTP/1.1\r\n\r\n", head);
-  Exchange exchange{asked, make, failed_, {}};
-  current_exchange = &exchange;
-  bool closed = false;
-  // Told to close in any case: else it works out a Keep-Alive header.
-  protocol_->process_request(stream, true, closed, nullptr);
-  current_exchange = nullptr;
-  if (asked.method != "HEAD") body = std::move(exchange.response.body);
+  HttpResponse response = made(make);
+  head.append("HTTP/1.1 ").append(fmt::format_int(response.status).c_str());
+  head.append(" ").append(reason_of(response.status)).append("\r\n");
+  if (!asked.keep_alive) add_field(head, "Connection", "close");
+  if (asked.keep_alive && asked.http_1_0) add_field(head, "Connection", "keep-alive");
+  add_field(head, "Content-Length", fmt::format_int(response.body.size()).c_str());
+  if (is_field_value(response.content_type) && !response.content_type.empty())
+    add_field(head, "Content-Type", response.content_type);
+  for (const auto& [name, value] : response.headers) {
+    // A byte that would end the header must never get out, wherever it came from.
+    if (is_token(name) && is_field_value(value)) add_field(head, name, value);
+  }
+  head.append("\r\n");
+  if (asked.method != "HEAD") body = std::move(response.body);
 }
 
 }  // namespace serverledge

@@ -1,16 +1,15 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "serverledge/net/http_message.hpp"
 
 namespace serverledge {
 
-/// Runs what makes an answer and writes the answer's head: the protocol part of cpp-httplib, and the only
-/// file that sees it. Thread-safe.
+/// Runs what makes an answer and writes the answer's head. Thread-safe.
 class AnswerWriter {
  public:
   /// What an answer has to suit.
@@ -24,17 +23,14 @@ class AnswerWriter {
   /// Told of an exception out of `Make`.
   using Failed = std::function<void(std::string_view what)>;
 
-  explicit AnswerWriter(Failed failed);
-  ~AnswerWriter();
-  AnswerWriter(const AnswerWriter&) = delete;
-  AnswerWriter& operator=(const AnswerWriter&) = delete;
+  explicit AnswerWriter(Failed failed) : failed_(std::move(failed)) {}
 
   /// Appends status line and headers to `head` and sets `body`. If `make` throws the answer is a 500.
   void write(const Asked& asked, const Make& make, std::string& head, std::string& body) const;
 
  private:
-  class Protocol;
-  std::unique_ptr<Protocol> protocol_;
+  HttpResponse made(const Make& make) const;
+
   Failed failed_;
 };
 

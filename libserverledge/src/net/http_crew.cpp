@@ -113,6 +113,7 @@ void HttpCrew::work(Worker& worker) {
       // The rest is for anyone: this thread may be in a handler for long.
       if (count > 1) push_waiting(std::span(claimed).subspan(1, count - 1));
     }
+    if (idle_.load() <= 0 && !keeper_watches_.load()) wake_keeper();
     serve(*connection, HttpService::Effort::kAll, worker.gauge);
   }
 }
@@ -123,7 +124,7 @@ std::size_t HttpCrew::wait_for_events(std::span<Connection*> claimed) {
   // idle.
   const int limit = poll_milliseconds(TimePoint(options_.thread_idle_timeout), TimePoint{});
   const std::size_t count = waiting_count_.load() > 0 ? 0 : table_.wait(claimed, limit);
-  if (idle_.fetch_sub(1) == 1 && !keeper_watches_.load()) wake_keeper();
+  idle_.fetch_sub(1);
   return count;
 }
 

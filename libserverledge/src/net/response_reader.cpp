@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace serverledge {
 
@@ -34,13 +35,16 @@ bool begins_as_answer(std::string_view bytes) {
 
 std::span<char> ResponseReader::space() {
   if (begin_ == end_) begin_ = end_ = 0;
-  if (buffer_.size() - end_ < kRead / 2) {
-    buffer_.erase(0, begin_);
+  if (room_ - end_ < kRead / 2) {
+    const std::string_view kept = waiting();
+    auto buffer = std::make_unique_for_overwrite<char[]>(kept.size() + kRead);
+    kept.copy(buffer.get(), kept.size());
+    buffer_ = std::move(buffer);
+    room_ = kept.size() + kRead;
     end_ -= begin_;
     begin_ = 0;
-    buffer_.resize(end_ + kRead);
   }
-  return {buffer_.data() + end_, buffer_.size() - end_};
+  return {buffer_.get() + end_, room_ - end_};
 }
 
 ResponseReader::State ResponseReader::filled(std::size_t bytes) {

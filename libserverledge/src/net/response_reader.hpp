@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,7 +41,7 @@ class ResponseReader {
  private:
   enum class Body { kNone, kCounted, kChunked, kToEnd };
 
-  std::string_view waiting() const noexcept { return {buffer_.data() + begin_, end_ - begin_}; }
+  std::string_view waiting() const noexcept { return {buffer_.get() + begin_, end_ - begin_}; }
   State fail(ErrorCode code, std::string message);
   State read_head();
   State parse_head(std::string_view head);
@@ -53,7 +54,8 @@ class ResponseReader {
   const std::size_t body_max_;
   HttpResponse response_;
   Error error_;
-  std::string buffer_;
+  std::unique_ptr<char[]> buffer_;  // a string would be filled before it is read into
+  std::size_t room_ = 0;            // of it
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   HeadScanner scanner_;
