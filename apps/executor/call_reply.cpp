@@ -45,11 +45,12 @@ std::string failure_reply(const CallFailure& failure, std::string_view output) {
   return text;
 }
 
-std::string http_answer(int status, std::string_view body, bool keep_alive) {
+std::string http_answer(int status, std::string_view body, bool keep_alive, std::string_view call) {
+  std::string more = status == 405 ? "Allow: POST\r\n" : "";
+  if (!call.empty()) more += fmt::format("Serverledge-Call: {}\r\n", call);
   return fmt::format(
       "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\nConnection: {}\r\n\r\n{}",
-      status, reason(status), status == 405 ? "Allow: POST\r\n" : "", body.size(),
-      keep_alive ? "keep-alive" : "close", body);
+      status, reason(status), more, body.size(), keep_alive ? "keep-alive" : "close", body);
 }
 
 }  // namespace serverledge

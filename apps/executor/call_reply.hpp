@@ -16,7 +16,7 @@ struct CallFailure {
 std::string success_reply(std::string_view result, std::string_view output);
 std::string failure_reply(const CallFailure& failure, std::string_view output = {});
 
-/// The whole answer of HTTP with such a body.
-std::string http_answer(int status, std::string_view body, bool keep_alive);
+/// The whole answer of HTTP with such a body; `call` is the request's Serverledge-Call, empty if it has none.
+std::string http_answer(int status, std::string_view body, bool keep_alive, std::string_view call = {});
 
 }  // namespace serverledge

@@ -109,7 +109,8 @@ Peer::Moved Peer::discard() {
 
 void Peer::answer(int status, std::string_view body) {
   const bool keep = reader_.keep_alive();
-  out_ += http_answer(status, body, keep);
+  const std::string* call = reader_.request().headers.find("Serverledge-Call");
+  out_ += http_answer(status, body, keep, call == nullptr ? std::string_view() : *call);
   closing_ = !keep;
   in_call_ = false;
   reader_.next();

@@ -259,6 +259,13 @@ TEST_CASE("one connection serves many calls of a custom image, also pipelined on
   CHECK(parse_answer(peer.ask(post("/invoke", call("20")))).result == "20");
 }
 
+TEST_CASE("an answer of a custom image's executor names the call that it is of", "[custom]") {
+  const auto f = script("exit 0\n");
+  RawPeer peer = f->connect();
+  CHECK_THAT(peer.ask(named_post("0a1B", call("1"))), Contains("\r\nServerledge-Call: 0a1B\r\n"));
+  CHECK_THAT(peer.ask(post("/invoke", call("1"))), !Contains("Serverledge-Call"));
+}
+
 TEST_CASE("what is no request gets a 4xx from a custom image's executor, which lives on", "[custom]") {
   const auto f = script("echo yes > \"$RESULT_FILE\"\n", {{"EXECUTOR_BODY_LIMIT", "1000"}});
   const std::vector<std::pair<std::string, int>> cases = {

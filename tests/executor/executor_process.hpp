@@ -28,6 +28,11 @@ struct ExecutorAnswer {
 /// Takes an answer of HTTP apart; fails the test if it is none of the protocol.
 ExecutorAnswer parse_answer(const std::string& answer);
 
+/// A call that says its name.
+inline std::string named_post(const std::string& name, const std::string& body) {
+  return post("/invoke", body, "Serverledge-Call: " + name + "\r\n");
+}
+
 /// An executor as an image would start it, on a port of its own, with a folder for code and one for what is
 /// temporary. Killed with the object.
 class ExecutorProcess {

@@ -311,6 +311,18 @@ TEST_CASE("a peer that wants no kept connection gets its answer and the end", "[
   }
 }
 
+TEST_CASE("an answer of an image's executor names the call that it is of", "[image]") {
+  const Subject f(language());
+  RawPeer peer = f.process().connect();
+  CHECK_THAT(peer.ask(named_post("0a1B", f.body("{}"))), Contains("\r\nServerledge-Call: 0a1B\r\n"));
+  CHECK_THAT(peer.ask(named_post("0a1C", f.body(R"({"do":"raise"})"))),
+             Contains("Serverledge-Call: 0a1C\r\n"));
+  CHECK_THAT(peer.ask(post("/invoke", f.body("{}"))), !Contains("Serverledge-Call"));
+  for (const std::string& odd : {std::string("0a:1"), std::string(65, 'x'), std::string("0a\xe9")}) {
+    CHECK_THAT(peer.ask(named_post(odd, f.body("{}"))), !Contains("Serverledge-Call"));
+  }
+}
+
 TEST_CASE("a peer that asks first whether to send the body is told to", "[image]") {
   const Subject f(language());
   const std::string body = f.body("{}");

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "runtime/runtime_under_test.hpp"
-#include "support/skip.hpp"
 
 namespace serverledge::test {
 namespace {
@@ -256,7 +255,6 @@ TEST_CASE("garbage on the channel fails the call and dooms the container", "[con
 
 TEST_CASE("an answer prepared for a later call is not taken for it", "[conformance]") {
   auto under_test = make_runtime_under_test();
-  if (!under_test->numbers_answers()) skip_test("the executor protocol of images has no numbers of calls");
   // Forged answers for many ids, on the channel of a call that has been answered already.
   Function function = under_test->python(std::string(kSockets) +
                                          "import threading\n"

@@ -62,13 +62,14 @@ std::vector<std::string> DockerUnderTest::garbage() const {
           "frame(3, 1, struct.pack('<I', 0) + b'1')",
           answer("[]"),
           answer("{}"),
-          answer(R"({"Success":true,"Result":"{nonsense"})")};
+          answer(R"({"Success":true,"Result":"{nonsense"})"),
+          forged_answer()};
 }
 
 std::string DockerUnderTest::forged_answer() const {
   const std::string body = R"({"Success":true,"Result":"666","Output":""})";
-  return "b'HTTP/1.1 200 OK\\r\\nContent-Length: " + std::to_string(body.size()) + "\\r\\n\\r\\n" + body +
-         "'";
+  return "b'HTTP/1.1 200 OK\\r\\nServerledge-Call: 0123456789abcdef\\r\\nContent-Length: " +
+         std::to_string(body.size()) + "\\r\\n\\r\\n" + body + "'";
 }
 
 void DockerUnderTest::stop() {

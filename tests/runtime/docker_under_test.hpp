@@ -43,12 +43,13 @@ class DockerUnderTest final : public RuntimeUnderTest {
   ContainerRuntime& runtime() override { return *runtime_; }
   bool bounds_memory() const override { return true; }
   bool sees_stops() const override { return false; }
-  bool numbers_answers() const override { return false; }
   std::vector<std::string> garbage() const override;
   std::string forged_answer() const override;
 
   /// A function of an image that has its code.
   static Function custom(const std::string& image);
+  /// A function of Go's runtime.
+  Function go(const std::string& tar, const char* handler) { return add("go125", handler, tar); }
   const NodeLock& lock() const { return *lock_; }
   const AddressRanges& networks() const { return networks_; }
   const std::string& store() const { return store_; }

@@ -4,13 +4,13 @@
 
 namespace serverledge::test {
 
-Function RuntimeUnderTest::add(const char* runtime, const char* handler, const std::string& source) {
+Function RuntimeUnderTest::add(const char* runtime, const char* handler, const std::string& code) {
   Function function;
   function.name = "main";
   function.runtime = runtime;
   function.memory_mb = 128;
   function.handler = handler;
-  if (const Result<void> added = codes_.add(function, source, archive()); !added) FAIL(added.error().message);
+  if (const Result<void> added = codes_.add(function, code, archive()); !added) FAIL(added.error().message);
   return function;
 }
 

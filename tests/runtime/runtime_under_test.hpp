@@ -24,9 +24,6 @@ class RuntimeUnderTest {
   virtual bool bounds_memory() const = 0;
   /// Whether a function that stops itself (SIGSTOP) is noticed before its call's time is over.
   virtual bool sees_stops() const = 0;
-  /// Whether an answer names its call, so that one made up for a later call of the same instance is told from
-  /// its own.
-  virtual bool numbers_answers() const = 0;
   /// Python expressions for bytes that are no answer on the channel of a call.
   virtual std::vector<std::string> garbage() const = 0;
   /// A Python expression for the bytes of an answer 666 to the call number `call`.
@@ -34,10 +31,9 @@ class RuntimeUnderTest {
 
  protected:
   virtual CodeArchive& archive() = 0;
+  /// A function of 128 MB.
+  Function add(const char* runtime, const char* handler, const std::string& code);
   SourceCode codes_;
-
- private:
-  Function add(const char* runtime, const char* handler, const std::string& source);
 };
 
 /// Starts it; ends the test as skipped if this machine cannot run it at all.

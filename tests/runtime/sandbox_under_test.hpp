@@ -22,7 +22,6 @@ class SandboxUnderTest final : public RuntimeUnderTest {
   ContainerRuntime& runtime() override { return *runtime_; }
   bool bounds_memory() const override;
   bool sees_stops() const override { return true; }
-  bool numbers_answers() const override { return true; }
   std::vector<std::string> garbage() const override;
   std::string forged_answer() const override { return "frame(3, call, struct.pack('<I', 0) + b'666')"; }
 

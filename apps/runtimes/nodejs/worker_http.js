@@ -6,7 +6,8 @@
 //                 "Traceback"}} when it failed
 //   POST /load    {"Handler", "HandlerDir"}: only loads it -> 200 {"Success"}, with "Error" when it does not load
 //
-// What is no such request gets a 4xx with the same "Error", of kind "protocol". docs/images.md says it all, and names the
+// A header Serverledge-Call of letters and digits comes back in the answer: it tells that from one made up earlier. What
+// is no such request gets a 4xx with the same "Error", of kind "protocol". docs/images.md says it all, and names the
 // environment variables that set the limits. Calls of several connections interleave. No packages; Node.js 18 to 22.
 
 const http = require('node:http');
@@ -90,6 +91,8 @@ function contextOf(fields) {
 }
 
 async function serve(request, response) {
+  const id = request.headers['serverledge-call'];
+  if (id !== undefined && /^[0-9A-Za-z]{1,64}$/.test(id)) response.setHeader('Serverledge-Call', id);
   try {
     const body = await new Promise((whole, refuse) => collect(request, whole, refuse));
     const { url, method } = request;

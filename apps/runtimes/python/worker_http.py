@@ -5,7 +5,7 @@
                 "Traceback"}} when it failed
   POST /load    {"Handler", "HandlerDir"}: only imports it -> 200 {"Success"}, with "Error" when it does not load
 
-What is no such request gets a 4xx with the same "Error", of kind "protocol". docs/images.md says it all, and names the
+A header Serverledge-Call of letters and digits comes back in the answer: it tells that from one made up earlier. What is no such request gets a 4xx with the same "Error", of kind "protocol". docs/images.md says it all, and names the
 environment variables that set the limits. A request is whole before it is acted on; one connection serves any number of
 requests, one after the other; each connection has a thread, and the main thread, where signals work, serves the first.
 Only the standard library; CPython 3.8 and later.
@@ -46,7 +46,7 @@ class _Refused(Exception):
 
 
 class _Request:
-    __slots__ = ("method", "path", "size", "keep", "expects", "body")
+    __slots__ = ("method", "path", "size", "keep", "expects", "call", "body")
 
 
 def _parse_head(head, body_limit):
@@ -60,6 +60,7 @@ def _parse_head(head, body_limit):
         raise _Refused(505 if version.startswith("HTTP/") else 400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
     request = _Request()
     request.method, request.path, request.keep, request.expects = method, path, version == "HTTP/1.1", False
+    request.call = None
     size = None
     for line in lines:
         name, colon, value = line.partition(":")
@@ -79,6 +80,8 @@ def _parse_head(head, body_limit):
             if value.lower() != "100-continue":
                 raise _Refused(417, "only 100-continue can be expected")
             request.expects = True
+        elif name == "serverledge-call" and value.isascii() and value.isalnum() and len(value) <= 64:
+            request.call = value
     if size is not None and (len(size) > 15 or int(size) > body_limit):
         raise _Refused(413, f"the body is over the limit of {body_limit} bytes")
     request.size = 0 if size is None else int(size)
@@ -151,8 +154,10 @@ class _Connection:
             raise ConnectionError("the stream ended inside a request")
         return data
 
-    def answer(self, status, body, keep):
+    def answer(self, status, body, keep, call=None):
         more = "Allow: POST\r\n" if status == 405 else ""
+        if call is not None:
+            more += f"Serverledge-Call: {call}\r\n"
         head = (f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n{more}"
                 f"Content-Length: {len(body)}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n")  # fmt: skip
         self._sock.sendall(head.encode() + body)
@@ -355,19 +360,19 @@ class _Server:
             self._drop(connection)
 
     def _serve_request(self, connection):
-        keep, status = False, 200
+        keep, status, call = False, 200, None
         try:
             request = connection.receive()
             if request is None:
                 return False
             connection.in_call = True
-            keep = request.keep
+            keep, call = request.keep, request.call
             body = self._functions.answer(request)
         except _Refused as error:
             status, keep = error.status, keep and error.whole
             body = _failed(worker_call.report(Kind="protocol", Message=str(error), Traceback=""), "")
         connection.in_call = False  # before its peer can know that: it may come again at once, see _give_thread
-        connection.answer(status, body, keep)
+        connection.answer(status, body, keep, call)
         if not keep:
             connection.end()
         return keep

@@ -14,6 +14,7 @@ namespace serverledge {
 namespace {
 
 constexpr int kExecutorPort = 8080;
+constexpr const char* kCallHeader = "Serverledge-Call";
 constexpr auto kConnectPatience = std::chrono::seconds(1);
 constexpr auto kRemovePatience = std::chrono::seconds(10);
 /// For a container that we have killed ourselves, so that only its remains are to be removed.
@@ -28,6 +29,14 @@ std::string describe(int exit_code) {
   const char* name = ::sigabbrev_np(exit_code - 128);
   return name == nullptr ? fmt::format("the function's process exited with status {}", exit_code)
                          : fmt::format("the function's process was killed by SIG{}", name);
+}
+
+bool is_malformed(const Error& error) { return error.message.find("malformed answer") != std::string::npos; }
+
+Failure wrote_no_answer(const Error& error) {
+  return {FailureKind::kProtocol,
+          fmt::format("the function wrote what is no answer to its channel: {}", error.message),
+          {}};
 }
 
 /// The text in an engine's stream of output: pieces, each after a head of eight bytes.
@@ -128,7 +137,9 @@ Result<void> DockerContainer::inspect(TimePoint deadline) {
   }
   const auto config = root.find("Config");
   const auto labels = config ? config->find("Labels") : std::nullopt;
-  loads_ = labels && labels->find("serverledge.executor");
+  const std::string executor = labels ? text_member(*labels, "serverledge.executor") : std::string();
+  loads_ = !executor.empty();
+  names_calls_ = loads_ && executor != "1";
   const auto id = root.find("Id");
   const auto pid = state->find("Pid");
   if (id && pid && !engine_->client.target().unix_path.empty()) {
@@ -163,14 +174,22 @@ Result<void> DockerContainer::await_listening(TimePoint deadline) {
   }
 }
 
-HttpRequest DockerContainer::request(const char* path, std::string body) const {
+Result<HttpResponse> DockerContainer::ask(int slot, const char* path, std::string body, TimePoint deadline) {
   HttpRequest request;
   request.method = "POST";
   request.path = path;
   request.headers.set("Content-Type", "application/json");
   request.body = std::move(body);
   if (!killable_) request.peer_gone = gone_.get_token();
-  return request;
+  // No function can know it beforehand, and have an answer ready.
+  const std::string name = names_calls_ ? fmt::format("{:016x}", entropy()) : std::string();
+  if (names_calls_) request.headers.set(kCallHeader, name);
+  Result<HttpResponse> answer =
+      engine_->executors.request(executor_of(slot), request, kConnectPatience, deadline);
+  if (!answer || !names_calls_) return answer;
+  const std::string* of = answer->headers.find(kCallHeader);
+  if (of != nullptr && *of == name) return answer;
+  return Unexpected(ErrorCode::kUnknownOutcome, "malformed answer: it is not of this call");
 }
 
 HttpTarget DockerContainer::executor_of(int slot) const {
@@ -181,8 +200,7 @@ HttpTarget DockerContainer::executor_of(int slot) const {
 
 Result<void> DockerContainer::load(TimePoint deadline) {
   if (!loads_ || task_.handler.empty()) return {};
-  const Result<HttpResponse> answer = engine_->executors.request(
-      executor_of(0), request("/load", executor_load(task_)), kConnectPatience, deadline);
+  const Result<HttpResponse> answer = ask(0, "/load", executor_load(task_), deadline);
   if (answer) {
     const Reply reply = executor_reply(*answer, {}, limits_);
     if (!reply.failure) return {};
@@ -194,7 +212,10 @@ Result<void> DockerContainer::load(TimePoint deadline) {
     case ErrorCode::kCancelled:
       return Unexpected(ErrorCode::kCancelled, "the container was shut down");
     default:
-      return Unexpected(ErrorCode::kFunctionFailed, "while loading, " + ended().message);
+      return Unexpected(
+          ErrorCode::kFunctionFailed,
+          "while loading, " +
+              (is_malformed(answer.error()) ? wrote_no_answer(answer.error()).message : ended().message));
   }
 }
 
@@ -202,9 +223,8 @@ Reply DockerContainer::invoke(const Call& call) {
   const TimePoint begin = engine_->clock.now();
   // Its address may be another container's by now.
   if (!alive()) return broken({ErrorCode::kUnavailable, "the container has ended", {}}, begin, call);
-  const Result<HttpResponse> answer = engine_->executors.request(
-      executor_of(call.slot), request("/invoke", executor_call(task_, call, begin)), kConnectPatience,
-      call.deadline);
+  const Result<HttpResponse> answer =
+      ask(call.slot, "/invoke", executor_call(task_, call, begin), call.deadline);
   if (!answer) return broken(answer.error(), begin, call);
   Reply reply = executor_reply(*answer, task_, limits_);
   if (!call.return_output) reply.output.clear();
@@ -231,7 +251,6 @@ void DockerContainer::add_exceeded_limit(Reply& reply) {
 Reply DockerContainer::broken(const Error& error, TimePoint begin, const Call& call) {
   Reply reply;
   reply.doomed = true;
-  const bool malformed = error.message.find("malformed answer") != std::string::npos;
   if (destroyed_) {
     reply.failure = {FailureKind::kCrashed, "the container was shut down", {}};
   } else if (error.code == ErrorCode::kDeadline) {
@@ -241,10 +260,8 @@ Reply DockerContainer::broken(const Error& error, TimePoint begin, const Call& c
         {}};
   } else if (error.code == ErrorCode::kTooLarge) {
     reply.failure = {FailureKind::kOutput, "the function's answer is over the limit: " + error.message, {}};
-  } else if (malformed) {
-    reply.failure = {FailureKind::kProtocol,
-                     fmt::format("the function wrote what is no answer to its channel: {}", error.message),
-                     {}};
+  } else if (is_malformed(error)) {
+    reply.failure = wrote_no_answer(error);
   } else {
     reply.failure = ended();
   }

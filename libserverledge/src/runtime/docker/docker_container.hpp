@@ -59,7 +59,9 @@ class DockerContainer final : public Container {
   Failure ended();
   Reply broken(const Error& error, TimePoint begin, const Call& call);
   void add_exceeded_limit(Reply& reply);
-  HttpRequest request(const char* path, std::string body) const;
+  /// Posts to the executor by the connection of a slot. What comes back is of this request, if the executor
+  /// can tell; else it is a malformed answer.
+  Result<HttpResponse> ask(int slot, const char* path, std::string body, TimePoint deadline);
   /// The executor by the connection of a slot.
   HttpTarget executor_of(int slot) const;
 
@@ -72,6 +74,7 @@ class DockerContainer final : public Container {
   const ExecutorLimits limits_;
   HttpTarget executor_;
   bool loads_ = false;                   // its executor can import beforehand
+  bool names_calls_ = false;             // its executor says in an answer which call that is of
   bool killable_ = false;                // by us: that ends its calls, too
   std::optional<LocalProcess> process_;  // for others than the opening thread: once located_
   std::atomic<bool> located_ = false;
