@@ -206,5 +206,35 @@ TEST_CASE("an engine that restarts or hangs fails calls clearly, and all works a
   CHECK(own.engine().containers(label_of(node)).empty());
 }
 
+TEST_CASE("an engine that is killed fails starts clearly, and all works in its next life", "[docker]") {
+  OwnDockerEngine own({.tcp = true});
+  const std::string image = own.engine().tiny_image();
+  NodeProcess node(on(own.tcp_host(), {{"container.start.timeout", "10"}}));
+  REQUIRE(create_custom(node, "tiny", image, R"(,"CPUDemand":1)").status == 200);
+  REQUIRE(invoke(node, "tiny").status == 200);
+  own.kill();  // its containers live on
+  CHECK(invoke(node, "tiny").status == 200);
+  CHECK(invoke(node, "tiny", R"({"exit":3})").status == 500);
+  const HttpResponse away = invoke(node, "tiny");
+  CHECK(away.status == 500);
+  CHECK(away.body.find("cannot be reached") != std::string::npos);
+  CHECK(nothing_held(node));
+  own.start();
+  CHECK(eventually([&] { return invoke(node, "tiny").status == 200; }));
+  CHECK(eventually([&] { return own.engine().containers(label_of(node)).size() == 1; }));
+
+  // And once with a call inside a container that the next life ends.
+  auto running = std::async(std::launch::async, [&] { return invoke(node, "tiny", R"({"sleep":600})"); });
+  CHECK(eventually([&] { return member(node.get("/status"), "UsedCPU") != "0"; }));
+  own.kill();
+  own.start();
+  CHECK(running.get().status == 500);
+  CHECK(nothing_held(node));
+  CHECK(eventually([&] { return invoke(node, "tiny").status == 200; }));
+  CHECK(eventually([&] { return own.engine().containers(label_of(node)).size() == 1; }));
+  CHECK(node.stop() == 0);
+  CHECK(own.engine().containers(label_of(node)).empty());
+}
+
 }  // namespace
 }  // namespace serverledge::test

@@ -91,7 +91,7 @@ TEST_CASE("an image is pulled anew when that is asked for, and once where all ar
 }
 
 TEST_CASE("a full disk fails the start as that, and the next one works when there is space", "[docker]") {
-  OwnDockerEngine own(64);
+  OwnDockerEngine own({.megabytes = 64});
   const Function function = DockerUnderTest::custom(own.engine().tiny_image());
   DockerUnderTest under_test(own.engine().host());
   start(under_test, function)->destroy();

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "runtime/docker_under_test.hpp"
+#include "runtime/tar_builder.hpp"
 #include "serverledge/core/json.hpp"
+#include "serverledge/net/base64.hpp"
 #include "support/answers.hpp"
 
 namespace serverledge::test {
@@ -251,6 +253,96 @@ TEST_CASE("an executor that ends or never listens is told with what it wrote", "
   REQUIRE_FALSE(none);
   INFO(none.error().message);
   CHECK((none.error().message + none.error().detail).find("/missing") != std::string::npos);
+  CHECK(engine.containers(under_test.label()).empty());
+}
+
+/// Where a container has its /app from, as the engine's record says it.
+std::string code_mount(const HttpResponse& record) {
+  const JsonDocument document = JsonDocument::parse(record.body).value();
+  const JsonValue mounts = document.root().find("Mounts").value();
+  for (std::size_t i = 0; i < mounts.size(); ++i) {
+    if (mounts.at(i).find("Destination")->as_string() == "/app")
+      return std::string(mounts.at(i).find("Type")->as_string().value()) + " " +
+             std::string(mounts.at(i).find("Name")->as_string().value());
+  }
+  return "none";
+}
+
+TEST_CASE("an engine reached by TCP gets code through its interface, into a volume", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  require_image(engine, "serverledge-python310");
+  require_image(engine, "serverledge-nodejs17");
+  const EngineProxy proxy(engine.socket(), true);
+  REQUIRE(proxy.host().starts_with("tcp://127.0.0.1:"));
+  DockerUnderTest under_test(proxy.host());
+  auto container = start(under_test, under_test.python("def handler(params, context):\n"
+                                                       "    if 'write' in params:\n"
+                                                       "        open('/app/more', 'w')\n"
+                                                       "    return params\n"));
+  CHECK(call(*container, R"({"n": 1})").result == R"({"n":1})");
+  CHECK(call(*container, R"({"write": 1})").failure->message.starts_with("PermissionError"));
+  const std::string mount = code_mount(record(engine, under_test));
+  REQUIRE(mount.starts_with("volume "));
+  const std::string volume = "/volumes/" + mount.substr(7);
+  CHECK(engine.request("GET", volume, {}, false).status == 200);
+  container->destroy();
+  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(engine.request("GET", volume, {}, false).status == 404);
+  auto script = start(under_test, under_test.nodejs("module.exports = (params) => params.n;\n"));
+  CHECK(call(*script, R"({"n": 2})").result == "2");
+}
+
+/// The image of an executor that does with a call's code what that of the Go image does.
+std::string unzipping_image(const DockerEngine& engine) {
+  TarBuilder context;
+  context.file("Dockerfile",
+               "FROM serverledge-python310\n"
+               "COPY executor.py /\n"
+               "LABEL serverledge.executor=\"\"\n"
+               "ENTRYPOINT [\"/usr/bin/python3\", \"/executor.py\"]\n");
+  context.file("executor.py",
+               "import glob, http.server, json, os, zipfile\n"
+               "class Executor(http.server.BaseHTTPRequestHandler):\n"
+               "    def do_POST(self):\n"
+               "        call = json.loads(self.rfile.read(int(self.headers['Content-Length'])))\n"
+               "        for name in glob.glob(call['HandlerDir'] + '/*.zip'):\n"
+               "            zipfile.ZipFile(name).extractall(call['HandlerDir'])\n"
+               "            os.remove(name)\n"
+               "        with open(call['HandlerDir'] + '/' + call['Handler']) as file:\n"
+               "            result = json.dumps([call['Command'], file.read()])\n"
+               "        answer = json.dumps({'Success': True, 'Result': result, 'Output': ''}).encode()\n"
+               "        self.send_response(200)\n"
+               "        self.send_header('Content-Length', str(len(answer)))\n"
+               "        self.end_headers()\n"
+               "        self.wfile.write(answer)\n"
+               "http.server.ThreadingHTTPServer(('', 8080), Executor).serve_forever()\n");
+  const std::string name = "serverledge-test-unzipping";
+  const HttpResponse built =
+      engine.request("POST", "/build?t=" + name, context.bytes(), true, "application/x-tar");
+  if (built.body.find("Successfully tagged") == std::string::npos) FAIL(built.body);
+  return name;
+}
+
+TEST_CASE("Go's executor unpacks code into a writable /app, which goes with its container", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  require_image(engine, "serverledge-python310");
+  const std::string image = unzipping_image(engine);
+  DockerUnderTest under_test(engine.host(),
+                             {.adjust = [&](DockerOptions& options) { options.images["go125"] = image; }});
+  // A zip with the file "greeting", that says "hello".
+  const std::string zip =
+      base64_decode(
+          "UEsDBBQAAAAAAAAAIQCGphA2BQAAAAUAAAAIAAAAZ3JlZXRpbmdoZWxsb1BLAQIUAxQAAAAAAAAAIQCGphA2BQAAAAUAAAAI"
+          "AAAAAAAAAAAAAACAAQAAAABncmVldGluZ1BLBQYAAAAAAQABADYAAAArAAAAAAA=")
+          .value();
+  auto container = start(under_test, under_test.go(tar_of("code.zip", zip), "greeting"));
+  for (int n = 0; n < 2; ++n) {
+    const Reply reply = call(*container);
+    INFO((reply.failure ? reply.failure->message : ""));
+    CHECK(reply.result == R"([["/entrypoint.sh"], "hello"])");
+  }
+  CHECK(code_mount(record(engine, under_test)).starts_with("volume "));
+  container->destroy();
   CHECK(engine.containers(under_test.label()).empty());
 }
 

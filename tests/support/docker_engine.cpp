@@ -15,6 +15,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "net/socket.hpp"
 #include "runtime/tar_builder.hpp"
 #include "serverledge/core/json.hpp"
 #include "serverledge/net/sha256.hpp"
@@ -44,15 +45,6 @@ sockaddr_un address_of(const std::string& path) {
   std::memcpy(address.sun_path, path.c_str(), path.size());
   return address;
 }
-
-/// A descriptor that is closed at the end.
-struct Descriptor {
-  explicit Descriptor(int number) : fd(number) {}
-  ~Descriptor() { ::close(fd); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int fd;
-};
 
 }  // namespace
 
@@ -123,16 +115,18 @@ std::vector<std::string> DockerEngine::containers(const std::string& label) cons
   return ids;
 }
 
-OwnDockerEngine::OwnDockerEngine(int megabytes) : engine_("unix://" + folder_.file("socket")) {
+OwnDockerEngine::OwnDockerEngine(OwnEngineSetup setup)
+    : setup_(std::move(setup)), engine_("unix://" + folder_.file("socket")) {
   if (::access("/usr/sbin/dockerd", X_OK) != 0) skip_test("dockerd is not installed");
   if (::geteuid() != 0) skip_test("starting dockerd needs root");
   std::filesystem::create_directory(data());
-  if (megabytes > 0) {
-    const std::string options = "size=" + std::to_string(megabytes) + "m";
+  if (setup_.megabytes > 0) {
+    const std::string options = "size=" + std::to_string(setup_.megabytes) + "m";
     if (::mount("tmpfs", data().c_str(), "tmpfs", 0, options.c_str()) != 0)
       skip_test("a small file system cannot be mounted here");
     mounted_ = true;
   }
+  if (setup_.tcp) port_ = local_port(listen_tcp("127.0.0.1", 0).value());
   start();
 }
 
@@ -141,23 +135,36 @@ OwnDockerEngine::~OwnDockerEngine() {
   if (mounted_) ::umount2(data().c_str(), MNT_DETACH);
 }
 
-void OwnDockerEngine::start() {
+std::vector<std::string> OwnDockerEngine::command() const {
   // No rules of the machine's firewall, which belong to whatever engine is there besides.
-  const std::vector<std::string> words{"dockerd",
-                                       "--data-root",
-                                       data(),
-                                       "--exec-root",
-                                       folder_.file("exec"),
-                                       "--pidfile",
-                                       folder_.file("pid"),
-                                       "--bridge",
-                                       "none",
-                                       "--iptables=false",
-                                       "--ip6tables=false",
-                                       "--ip-forward=false",
-                                       "--ip-masq=false",
-                                       "--host",
-                                       engine_.host()};
+  std::vector<std::string> words{"dockerd",
+                                 "--data-root",
+                                 data(),
+                                 "--exec-root",
+                                 folder_.file("exec"),
+                                 "--pidfile",
+                                 folder_.file("pid"),
+                                 "--bridge",
+                                 "none",
+                                 "--iptables=false",
+                                 "--ip6tables=false",
+                                 "--ip-forward=false",
+                                 "--ip-masq=false",
+                                 "--host",
+                                 engine_.host()};
+  if (!setup_.tcp) return words;
+  words.insert(words.end(), {"--host", tcp_host()});
+  if (setup_.tls.empty()) {
+    words.emplace_back("--tls=false");
+  } else {
+    words.insert(words.end(), {"--tlsverify", "--tlscacert", setup_.tls + "/ca.pem", "--tlscert",
+                               setup_.tls + "/server-cert.pem", "--tlskey", setup_.tls + "/server-key.pem"});
+  }
+  return words;
+}
+
+void OwnDockerEngine::start() {
+  const std::vector<std::string> words = command();
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
@@ -188,21 +195,21 @@ void OwnDockerEngine::start() {
   }
 }
 
-void OwnDockerEngine::stop() {
-  ::kill(pid_, SIGTERM);
+void OwnDockerEngine::stop() { end(SIGTERM); }
+
+void OwnDockerEngine::kill() { end(SIGKILL); }
+
+void OwnDockerEngine::end(int signal) {
+  ::kill(pid_, signal);
   int status = 0;
   ::waitpid(pid_, &status, 0);
   pid_ = -1;
 }
 
-EngineProxy::EngineProxy(const std::string& engine_socket)
-    : engine_(engine_socket), path_(folder_.file("proxy")) {
-  const sockaddr_un address = address_of(path_);
-  listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
-      ::listen(listener_, 64) != 0) {
-    throw std::runtime_error("cannot listen on " + path_);
-  }
+EngineProxy::EngineProxy(const std::string& engine_socket, bool tcp) : engine_(engine_socket) {
+  const std::string path = folder_.file("proxy");
+  listener_ = tcp ? listen_tcp("127.0.0.1", 0).value() : listen_unix(path).value();
+  host_ = tcp ? "tcp://127.0.0.1:" + std::to_string(local_port(listener_)) : "unix://" + path;
   acceptor_ = std::jthread([this] { accept_all(); });
 }
 
@@ -210,14 +217,13 @@ EngineProxy::~EngineProxy() {
   stopping_ = true;
   acceptor_.join();
   servers_.clear();
-  ::close(listener_);
 }
 
 void EngineProxy::accept_all() {
   while (!stopping_) {
-    pollfd event{listener_, POLLIN, 0};
+    pollfd event{listener_.get(), POLLIN, 0};
     if (::poll(&event, 1, 50) != 1) continue;
-    const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    const int client = ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     const std::scoped_lock lock(mutex_);
     servers_.emplace_back([this, client] { serve(client); });
@@ -225,14 +231,14 @@ void EngineProxy::accept_all() {
 }
 
 void EngineProxy::serve(int client_fd) {
-  const Descriptor client(client_fd);
-  const Descriptor engine(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const FileDescriptor client(client_fd);
+  const FileDescriptor engine(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_un address = address_of(engine_);
-  if (::connect(engine.fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) return;
+  if (::connect(engine.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) return;
   bool from_client = false;  // what came last: bytes of ours after bytes of the engine's begin a request
   char buffer[65536];
   while (!stopping_) {
-    pollfd events[2] = {{client.fd, POLLIN, 0}, {engine.fd, POLLIN, 0}};
+    pollfd events[2] = {{client.get(), POLLIN, 0}, {engine.get(), POLLIN, 0}};
     if (::poll(events, hangs_ ? 1 : 2, 20) <= 0) continue;
     for (int side = 0; side < 2; ++side) {
       if (events[side].revents == 0 || (hangs_ && side == 1)) continue;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "net/file_descriptor.hpp"
 #include "serverledge/net/http_client.hpp"
 #include "serverledge/net/http_message.hpp"
 #include "support/temporary_folder.hpp"
@@ -40,38 +41,55 @@ class DockerEngine {
   std::string host_;
 };
 
-/// An engine of the test's own, with its data in memory if that is asked for, to be stopped and started.
-/// Skips the test where there can be none.
+/// How an engine of a test's own is.
+struct OwnEngineSetup {
+  int megabytes =
+      0;  ///< the size of the file system for its data, in memory; 0: a folder of the machine's disk
+  bool tcp = false;      ///< listens on a port of the loopback, too
+  std::string tls = {};  ///< ... by TLS: a folder with ca.pem, server-cert.pem and server-key.pem
+};
+
+/// An engine of the test's own, to be stopped and started. Skips the test where there can be none.
 class OwnDockerEngine {
  public:
-  /// `megabytes`: the size of the file system for its data; 0: a folder of the machine's disk.
-  explicit OwnDockerEngine(int megabytes = 0);
+  explicit OwnDockerEngine(OwnEngineSetup setup = {});
   ~OwnDockerEngine();
   OwnDockerEngine(const OwnDockerEngine&) = delete;
   OwnDockerEngine& operator=(const OwnDockerEngine&) = delete;
 
   const DockerEngine& engine() const { return engine_; }
+  /// Its address by TCP.
+  std::string tcp_host() const { return "tcp://127.0.0.1:" + std::to_string(port_); }
   /// The folder of its data.
   std::string data() const { return folder_.file("data"); }
   void start();
+  /// SIGTERM, and waits: its containers end with it.
   void stop();
+  /// SIGKILL, and waits: its containers live on.
+  void kill();
 
  private:
+  std::vector<std::string> command() const;
+  void end(int signal);
+
+  const OwnEngineSetup setup_;
   TemporaryFolder folder_;
   bool mounted_ = false;
+  int port_ = 0;
   DockerEngine engine_;
   pid_t pid_ = -1;
 };
 
-/// A socket before an engine's that counts the requests that pass, and may stop answering.
+/// A socket, or a port of the loopback, before an engine's socket that counts the requests that pass, and may
+/// stop answering.
 class EngineProxy {
  public:
-  explicit EngineProxy(const std::string& engine_socket);
+  explicit EngineProxy(const std::string& engine_socket, bool tcp = false);
   ~EngineProxy();
   EngineProxy(const EngineProxy&) = delete;
   EngineProxy& operator=(const EngineProxy&) = delete;
 
-  std::string host() const { return "unix://" + path_; }
+  const std::string& host() const { return host_; }
   /// How many requests have been sent to the engine.
   int requests() const { return requests_; }
   /// From now on nothing that the engine says is passed on, or it is again.
@@ -83,8 +101,8 @@ class EngineProxy {
 
   TemporaryFolder folder_;
   const std::string engine_;
-  const std::string path_;
-  int listener_ = -1;
+  std::string host_;
+  FileDescriptor listener_;
   std::atomic<int> requests_ = 0;
   std::atomic<bool> hangs_ = false;
   std::atomic<bool> stopping_ = false;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t kCpuPeriod = 50'000;  // microseconds
 constexpr std::int64_t kOpenFiles = 4096;
+constexpr std::int64_t kPodmanProcesses = 16'384;
 constexpr std::int64_t kBytesPerFile = 4096;  // of /tmp: how many files it takes
 
 void add_environment(JsonWriter& json, const Function& function, const DockerOptions& options) {
@@ -24,7 +25,14 @@ void add_environment(JsonWriter& json, const Function& function, const DockerOpt
   json.string("HOME=/tmp").end_array();
 }
 
-void add_limits(JsonWriter& json, const Function& function, const DockerOptions& options) {
+void add_user_limit(JsonWriter& json, const char* name, std::int64_t value) {
+  json.begin_object().key("Name").string(name).key("Soft").integer(value).key("Hard").integer(value);
+  json.end_object();
+}
+
+void add_limits(JsonWriter& json, const ContainerSpec& spec) {
+  const Function& function = spec.function;
+  const DockerOptions& options = spec.engine.options;
   const std::int64_t memory = function.memory_mb << 20U;
   json.key("Memory").integer(memory).key("MemorySwap").integer(memory);
   if (function.cpu_demand > 0) {
@@ -35,9 +43,10 @@ void add_limits(JsonWriter& json, const Function& function, const DockerOptions&
   }
   json.key("PidsLimit").integer(options.processes + std::max(1, function.max_concurrency));
   json.key("Ulimits").begin_array();
-  json.begin_object().key("Name").string("nofile").key("Soft").integer(kOpenFiles);
-  json.key("Hard").integer(kOpenFiles).end_object();
-  json.begin_object().key("Name").string("core").key("Soft").integer(0).key("Hard").integer(0).end_object();
+  add_user_limit(json, "nofile", kOpenFiles);
+  add_user_limit(json, "core", 0);
+  // That of all containers together, which Podman raises unless it is told one: it may not have the right to.
+  if (spec.engine.client.is_podman()) add_user_limit(json, "nproc", kPodmanProcesses);
   json.end_array();
 }
 
@@ -54,8 +63,11 @@ void add_rights(JsonWriter& json, const ContainerSpec& spec, const DockerOptions
 
 void add_mounts(JsonWriter& json, const ContainerSpec& spec, const DockerOptions& options) {
   json.key("Tmpfs").begin_object().key("/tmp");
-  json.string(fmt::format("rw,exec,nosuid,nodev,size={},nr_inodes={},mode=1777", options.tmp_bytes,
-                          std::max<std::uint64_t>(100, options.tmp_bytes / kBytesPerFile)));
+  std::string tmp = fmt::format("rw,exec,nosuid,nodev,size={},mode=1777", options.tmp_bytes);
+  // Podman does not know it; what files take beside their contents is bounded with the memory, too.
+  if (!spec.engine.client.is_podman())
+    tmp += fmt::format(",nr_inodes={}", std::max<std::uint64_t>(100, options.tmp_bytes / kBytesPerFile));
+  json.string(tmp);
   json.end_object().key("Mounts").begin_array();
   if (spec.code == CodePlace::kBind) {
     json.begin_object().key("Type").string("bind").key("Source").string(spec.folder);
@@ -97,7 +109,7 @@ std::string create_body(const ContainerSpec& spec) {
     json.key("Volumes").begin_object().key("/app").begin_object().end_object().end_object();
   }
   json.key("HostConfig").begin_object().key("NetworkMode").string(spec.network);
-  add_limits(json, spec.function, options);
+  add_limits(json, spec);
   add_rights(json, spec, options);
   add_mounts(json, spec, options);
   add_log(json);

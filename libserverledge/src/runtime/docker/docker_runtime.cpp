@@ -77,6 +77,12 @@ Result<void> DockerRuntime::open(TimePoint deadline) {
   opened_ = true;
   engine_->observer.log(LogLevel::kInfo, "using a container engine",
                         {{"engine", version->name}, {"api", version->api}});
+  if (engine_->client.is_podman()) {
+    engine_->observer.log(LogLevel::kWarning,
+                          "Podman does not keep the containers of a network apart: functions can reach each "
+                          "other's executors",
+                          {});
+  }
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <thread>
 #include <utility>
 
 #include "runtime/docker/docker_container.hpp"
@@ -13,6 +14,7 @@
 namespace serverledge {
 namespace {
 
+constexpr auto kRemovalPause = std::chrono::milliseconds(20);
 /// Executors close connections that were idle for a while, Node.js after 5 s: ours go before.
 constexpr auto kExecutorIdle = std::chrono::seconds(4);
 
@@ -53,16 +55,24 @@ std::string Engine::next_name(const std::string& function) {
 }
 
 bool Engine::try_remove(const std::string& container, Duration patience) {
-  if (given_up_) return false;
-  const Result<HttpResponse> gone = client.request({.method = "DELETE",
-                                                    .path = "/containers/" + container,
-                                                    .query = "force=1&v=1",
-                                                    .body = {},
-                                                    .patience = patience,
-                                                    .cleaning = true},
-                                                   TimePoint::max());
-  // A conflict: the engine is removing it already.
-  return gone || gone.error().code == ErrorCode::kNotFound || gone.error().code == ErrorCode::kExists;
+  const TimePoint until = later(clock.now(), patience);
+  while (!given_up_) {
+    const Result<HttpResponse> gone = client.request({.method = "DELETE",
+                                                      .path = "/containers/" + container,
+                                                      .query = "force=1&v=1",
+                                                      .body = {},
+                                                      .patience = patience,
+                                                      .cleaning = true},
+                                                     until);
+    // A conflict: the engine is removing it already.
+    if (gone || gone.error().code == ErrorCode::kNotFound || gone.error().code == ErrorCode::kExists)
+      return true;
+    // Podman wants to end it first, and has not yet noticed that it has ended.
+    const bool soon = gone.error().message.find("could not be stopped") != std::string::npos;
+    if (!soon || clock.now() >= until) return false;
+    std::this_thread::sleep_for(kRemovalPause);
+  }
+  return false;
 }
 
 bool Engine::remove(const std::string& container, Duration patience) noexcept {

@@ -127,6 +127,7 @@ Result<EngineVersion> EngineClient::negotiate(bool cleaning, TimePoint deadline)
                       fmt::format("{} speaks version {}.{} of the API, and {}.{} is needed", version.name,
                                   newest->first, newest->second, kOldest.first, kOldest.second));
   }
+  podman_ = version.name.starts_with("Podman");
   const std::scoped_lock lock(mutex_);
   api_ = version.api;
   return version;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -48,6 +49,8 @@ class EngineClient {
   bool cancelled() const { return cancel_.stop_requested(); }
 
   const HttpTarget& target() const { return target_; }
+  /// Whether what answered last is Podman, which differs in places.
+  bool is_podman() const { return podman_; }
 
  private:
   Result<EngineVersion> negotiate(bool cleaning, TimePoint deadline);
@@ -60,6 +63,7 @@ class EngineClient {
   std::stop_source cancel_;
   std::mutex mutex_;
   std::string api_;  // empty: to be negotiated
+  std::atomic<bool> podman_ = false;
 };
 
 /// The text of an object's member; empty if there is none.

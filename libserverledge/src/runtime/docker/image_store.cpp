@@ -44,7 +44,10 @@ Unexpected unreadable_image() {
 
 }  // namespace
 
-bool has_own_executor(const Image& image) { return image.labels.contains("serverledge.executor"); }
+bool has_own_executor(const Image& image) {
+  const auto label = image.labels.find("serverledge.executor");
+  return label != image.labels.end() && !label->second.empty();
+}
 
 std::string whole_reference(std::string_view reference) {
   std::string whole(reference);
