@@ -219,6 +219,40 @@ Result<void> DockerContainer::load(TimePoint deadline) {
   }
 }
 
+Result<void> DockerContainer::make_code_writable(TimePoint deadline) {
+  const auto cannot = [](const Error& error) {
+    return Unexpected(error.code, "/app cannot be made writable: " + error.message, error.detail);
+  };
+  // By root, whose it is; an archive that is put there does not change it.
+  const Result<HttpResponse> made = engine_->client.request(
+      {.method = "POST",
+       .path = "/containers/" + name_ + "/exec",
+       .query = {},
+       .body = R"({"User":"0","Cmd":["chmod","0777","/app"],"AttachStdout":true,"AttachStderr":true})"},
+      deadline);
+  if (!made) return cannot(made.error());
+  const Result<JsonDocument> document = JsonDocument::parse(made->body);
+  const std::string id = document ? text_member(document->root(), "Id") : std::string();
+  // The answer ends when the program has.
+  const Result<HttpResponse> output = engine_->client.request(
+      {.method = "POST", .path = "/exec/" + id + "/start", .query = {}, .body = R"({"Detach":false})"},
+      deadline);
+  if (!output) return cannot(output.error());
+  while (true) {
+    const Result<HttpResponse> state =
+        engine_->client.request({.path = "/exec/" + id + "/json", .query = {}, .body = {}}, deadline);
+    if (!state) return cannot(state.error());
+    const Result<JsonDocument> end = JsonDocument::parse(state->body);
+    const auto running = end ? end->root().find("Running") : std::nullopt;
+    const auto code = end ? end->root().find("ExitCode") : std::nullopt;
+    if (code && code->as_int() == 0) return {};
+    if (!running || !running->as_bool().value_or(false)) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(kListenPauseMs));  // its end is not yet known
+  }
+  return Unexpected(ErrorCode::kFunctionFailed, "/app cannot be made writable: the image's chmod failed",
+                    text_of_log(output->body));
+}
+
 Reply DockerContainer::invoke(const Call& call) {
   const TimePoint begin = engine_->clock.now();
   // Its address may be another container's by now.

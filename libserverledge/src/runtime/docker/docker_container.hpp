@@ -38,6 +38,9 @@ class DockerContainer final : public Container {
   /// the function. kFunctionFailed with the end of its log if it ends meanwhile.
   Result<void> open(TimePoint deadline);
 
+  /// Lets whatever user it runs as write to its /app, a volume that belongs to root. After `open`.
+  Result<void> make_code_writable(TimePoint deadline);
+
   Reply invoke(const Call& call) override;
   void destroy() noexcept override;
   bool alive() const noexcept override;

@@ -194,6 +194,9 @@ Result<std::unique_ptr<Container>> DockerRuntime::create_with(const Function& fu
       return Unexpected(put.error());
   }
   if (Result<void> opened = container->open(deadline); !opened) return Unexpected(opened.error());
+  if (needs_writable_code(function)) {
+    if (Result<void> open = container->make_code_writable(deadline); !open) return Unexpected(open.error());
+  }
   if (stopped_) return shut_down();
   return std::unique_ptr<Container>(std::move(container));
 }
