@@ -51,7 +51,7 @@ TEST_CASE("a custom image answers cold and warm, and nothing is left of it", "[d
   CHECK(engine.containers(under_test.label()).size() == 1);
   container->destroy();
   CHECK_FALSE(container->alive());
-  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.leaves_nothing(engine));
   const std::string network = "/networks/serverledge-" + under_test.lock().id();
   CHECK(engine.request("GET", network, {}, false).status == 200);
   under_test.stop();
@@ -172,7 +172,7 @@ TEST_CASE("an image that is nowhere is told as such within the deadline", "[dock
   CHECK(none.error().message.find("127.0.0.1:1/nothing/there:1 cannot be pulled") != std::string::npos);
   CHECK(none.error().message.find("refused") != std::string::npos);
   CHECK_FALSE(under_test.runtime().architectures(function));
-  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.leaves_nothing(engine));
 }
 
 TEST_CASE("a local image needs no registry, also where images are to be refreshed", "[docker]") {
@@ -213,7 +213,7 @@ TEST_CASE("a container that is killed or removed behind our back fails its call 
   REQUIRE(late.failure);
   CHECK(late.doomed);
   idle->destroy();
-  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.leaves_nothing(engine));
 
   auto busy = start(under_test, function);
   auto reply = begin_long_call(*busy);
@@ -253,7 +253,7 @@ TEST_CASE("an executor that ends or never listens is told with what it wrote", "
   REQUIRE_FALSE(none);
   INFO(none.error().message);
   CHECK((none.error().message + none.error().detail).find("/missing") != std::string::npos);
-  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.leaves_nothing(engine));
 }
 
 /// Where a container has its /app from, as the engine's record says it.
@@ -286,7 +286,7 @@ TEST_CASE("an engine reached by TCP gets code through its interface, into a volu
   const std::string volume = "/volumes/" + mount.substr(7);
   CHECK(engine.request("GET", volume, {}, false).status == 200);
   container->destroy();
-  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.leaves_nothing(engine));
   CHECK(engine.request("GET", volume, {}, false).status == 404);
   auto script = start(under_test, under_test.nodejs("module.exports = (params) => params.n;\n"));
   CHECK(call(*script, R"({"n": 2})").result == "2");
@@ -343,7 +343,7 @@ TEST_CASE("Go's executor unpacks code into a writable /app, which goes with its 
   }
   CHECK(code_mount(record(engine, under_test)).starts_with("volume "));
   container->destroy();
-  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.leaves_nothing(engine));
 }
 
 TEST_CASE("leftovers of this node and of dead ones go at the start, those of living ones stay", "[docker]") {
@@ -389,7 +389,7 @@ TEST_CASE("shutting down ends the calls inside and leaves nothing", "[docker]") 
   auto reply = begin_long_call(*first);
   under_test.runtime().shutdown();
   CHECK(reply.get().failure->message == "the container was shut down");
-  CHECK(engine.containers(under_test.label()).empty());
+  CHECK(under_test.leaves_nothing(engine));
   CHECK(under_test.runtime().create(function, within(5)).error().code == ErrorCode::kCancelled);
 }
 

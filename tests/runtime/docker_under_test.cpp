@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "support/eventually.hpp"
 #include "support/skip.hpp"
 
 namespace serverledge::test {
@@ -70,6 +71,13 @@ std::string DockerUnderTest::forged_answer() const {
   const std::string body = R"({"Success":true,"Result":"666","Output":""})";
   return "b'HTTP/1.1 200 OK\\r\\nServerledge-Call: 0123456789abcdef\\r\\nContent-Length: " +
          std::to_string(body.size()) + "\\r\\n\\r\\n" + body + "'";
+}
+
+bool DockerUnderTest::leaves_nothing(const DockerEngine& engine) {
+  return eventually([&] {
+    runtime_->watch();
+    return engine.containers(label()).empty();
+  });
 }
 
 void DockerUnderTest::stop() {

@@ -56,6 +56,8 @@ class DockerUnderTest final : public RuntimeUnderTest {
   std::string log() const { return observer_.text(); }
   /// The label that its containers carry.
   std::string label() const { return "serverledge.node%3D" + lock_->id(); }
+  /// Whether its containers are gone from the engine, if not at once then with what its upkeep does.
+  bool leaves_nothing(const DockerEngine& engine);
   /// Ends the runtime and gives up the lock, as a node does that stops.
   void stop();
 
