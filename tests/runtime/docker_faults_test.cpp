@@ -5,13 +5,34 @@
 #include <string>
 
 #include "runtime/docker_under_test.hpp"
+#include "serverledge/net/base64.hpp"
 #include "support/answers.hpp"
+#include "support/command_run.hpp"
 #include "support/image_registry.hpp"
 
 namespace serverledge::test {
 namespace {
 
 TimePoint within(double time) { return later(system_clock().now(), from_seconds(time)); }
+
+/// An authority, what it has signed for an engine at 127.0.0.1 and for its client, and the same of a
+/// stranger.
+const char* const kMakeCertificates = R"(
+  authority() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj "/CN=$1" -keyout "$2/ca-key.pem" -out "$2/ca.pem"
+  }
+  sign() {
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=test -keyout "$1/$2key.pem" -out "$1/$2.csr"
+    printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >"$1/extensions"
+    openssl x509 -req -days 1 -in "$1/$2.csr" -CA "$1/ca.pem" -CAkey "$1/ca-key.pem" -CAcreateserial -extfile "$1/extensions" -out "$1/$2cert.pem"
+  }
+  mkdir "$1/stranger"
+  authority ours "$1"
+  authority other "$1/stranger"
+  sign "$1" server-
+  sign "$1" ""
+  sign "$1/stranger" ""
+)";
 
 /// Without the image, as at first.
 void forget(const DockerEngine& engine, const std::string& reference) {
@@ -88,6 +109,59 @@ TEST_CASE("an image is pulled anew when that is asked for, and once where all ar
   REQUIRE(refreshing.runtime().prepare(function, false, within(60)));
   CHECK(registry.asked() == after);
   forget(engine, registry.reference());
+}
+
+TEST_CASE("a registry that wants a password gets that of Docker's configuration", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  ImageRegistry registry("user:pass:word");
+  const Function function = DockerUnderTest::custom(registry.reference());
+  forget(engine, registry.reference());
+  const TemporaryFolder folder;
+  DockerUnderTest under_test(
+      engine.host(), {.adjust = [&](DockerOptions& options) { options.config_folder = folder.path(); }});
+  const auto refused = under_test.runtime().create(function, within(60));
+  REQUIRE_FALSE(refused);
+  INFO(refused.error().message);
+  CHECK(refused.error().message.find("cannot be pulled") != std::string::npos);
+  CHECK_FALSE(under_test.runtime().architectures(function));
+  const std::string host = registry.reference().substr(0, registry.reference().find('/'));
+  std::ofstream(folder.file("config.json"))
+      << R"({"auths":{")" << host << R"(":{"auth":")" << base64_encode("user:pass:word") << "\"}}}";
+  CHECK(under_test.runtime().architectures(function).value() == std::vector<std::string>{"amd64"});
+  auto container = start(under_test, function);
+  CHECK_FALSE(call(*container).failure);
+  container->destroy();
+  forget(engine, registry.reference());
+}
+
+TEST_CASE("an engine reached by TLS runs functions, and neither trusts strangers nor is trusted as one",
+          "[docker]") {
+  const TemporaryFolder folder;
+  const CommandRun made = run_command({"/bin/sh", "-ec", kMakeCertificates, "sh", folder.path()});
+  INFO(made.err);
+  REQUIRE(made.exit_code == 0);
+  OwnDockerEngine own({.tcp = true, .tls = folder.path()});
+  const Function function = DockerUnderTest::custom(own.engine().tiny_image());
+  const auto by_tls = [&](const std::string& certificates) {
+    return DockerSetup{
+        .adjust = [certificates](DockerOptions& options) { options.tls_folder = certificates; }};
+  };
+  {
+    DockerUnderTest under_test(own.tcp_host(), by_tls(folder.path()));
+    auto container = start(under_test, function);
+    CHECK_FALSE(call(*container).failure);
+    container->destroy();
+    CHECK(own.engine().containers(under_test.label()).empty());
+  }
+  {
+    DockerUnderTest stranger(own.tcp_host(), by_tls(folder.file("stranger")));
+    const auto none = stranger.runtime().create(function, within(30));
+    REQUIRE_FALSE(none);
+    CHECK(none.error().message.find("is not trusted: the certificate of 127.0.0.1 is not valid") !=
+          std::string::npos);
+  }
+  DockerUnderTest plain(own.tcp_host());
+  CHECK_FALSE(plain.runtime().create(function, within(30)));
 }
 
 TEST_CASE("a full disk fails the start as that, and the next one works when there is space", "[docker]") {

@@ -1,4 +1,5 @@
 // What the Docker runtime says and reads, without an engine.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,8 @@
 #include "runtime/docker/executor_protocol.hpp"
 #include "runtime/docker/folder_tar.hpp"
 #include "runtime/docker/image_store.hpp"
+#include "runtime/docker/registry_credentials.hpp"
+#include "serverledge/net/base64.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
@@ -33,14 +36,72 @@ Reply read(const std::string& body, int status = 200, const std::string& runtime
 }
 
 TEST_CASE("an engine's address is a socket or a host and port", "[docker]") {
-  CHECK(engine_address("unix:///var/run/docker.sock")->unix_path == "/var/run/docker.sock");
-  CHECK(engine_address("tcp://192.0.2.1:2375")->name() == "192.0.2.1:2375");
-  CHECK(engine_address("tcp://[::1]:1")->name() == "[::1]:1");
-  CHECK(engine_address("http://engine/")->name() == "engine:2375");
+  CHECK(engine_address("unix:///var/run/docker.sock")->target.unix_path == "/var/run/docker.sock");
+  CHECK(engine_address("tcp://192.0.2.1:2375")->target.name() == "192.0.2.1:2375");
+  CHECK(engine_address("tcp://[::1]:1")->target.name() == "[::1]:1");
+  CHECK(engine_address("http://engine/")->target.name() == "engine:2375");
+  CHECK_FALSE(engine_address("tcp://engine")->tls);
   for (const char* text : {"", "/var/run/docker.sock", "unix://relative", "tcp://", "tcp://host:0",
                            "tcp://host:x", "ssh://host", "https://host:2376", "tcp://host:99999"}) {
     CHECK_FALSE(engine_address(text));
   }
+}
+
+TEST_CASE("an engine's address with a folder of certificates is one of TLS", "[docker]") {
+  const auto address = engine_address("tcp://engine", "/certificates");
+  REQUIRE(address);
+  CHECK(address->target.name() == "engine:2376");
+  REQUIRE(address->tls);
+  CHECK(address->tls->ca_file == "/certificates/ca.pem");
+  CHECK(address->tls->certificate_file == "/certificates/cert.pem");
+  CHECK(address->tls->key_file == "/certificates/key.pem");
+  CHECK(engine_address("https://engine:1", "/certificates")->tls);
+  CHECK_FALSE(engine_address("http://engine:1", "/certificates"));
+  CHECK_FALSE(engine_address("unix:///var/run/docker.sock", "/certificates")->tls);
+}
+
+TEST_CASE("an image's name leads to its registry", "[docker]") {
+  CHECK(registry_of("alpine") == "docker.io");
+  CHECK(registry_of("grussorusso/serverledge-go125:1") == "docker.io");
+  CHECK(registry_of("docker.io/library/alpine") == "docker.io");
+  CHECK(registry_of("index.docker.io/library/alpine") == "docker.io");
+  CHECK(registry_of("localhost/x") == "localhost");
+  CHECK(registry_of("registry.example.org/a/b@sha256:00") == "registry.example.org");
+  CHECK(registry_of("127.0.0.1:5000/x:1") == "127.0.0.1:5000");
+}
+
+TEST_CASE("credentials are those of the image's registry, in whatever form docker login left them",
+          "[docker]") {
+  const TemporaryFolder folder;
+  const auto auth = [&](const std::string& config, std::string_view image) -> std::string {
+    std::ofstream(folder.file("config.json")) << config;
+    const Result<std::string> header = registry_auth(folder.path(), image);
+    if (!header) return "error: " + header.error().message;
+    std::string text = *header;
+    std::ranges::replace(text, '-', '+');
+    std::ranges::replace(text, '_', '/');
+    return base64_decode(text).value();
+  };
+  CHECK(registry_auth("", "x").value().empty());
+  CHECK(registry_auth(folder.file("nowhere"), "x").value().empty());
+  const std::string config =
+      R"({"auths":{"https://index.docker.io/v1/":{"auth":"dXNlcjpwYTpzcw=="},"r.example:5000":{"username":"a","password":"b\"c"},)"
+      R"("https://t.example/v2/":{"identitytoken":"tok"},"empty.example":{},"bad.example":{"auth":"!"}}})";
+  CHECK(auth(config, "alpine") ==
+        R"({"username":"user","password":"pa:ss","serveraddress":"https://index.docker.io/v1/"})");
+  CHECK(auth(config, "r.example:5000/x:1") ==
+        R"({"username":"a","password":"b\"c","serveraddress":"r.example:5000"})");
+  CHECK(auth(config, "t.example/x") == R"({"identitytoken":"tok","serveraddress":"t.example"})");
+  CHECK(auth(config, "empty.example/x").empty());
+  CHECK(auth(config, "other.example/x").empty());
+  CHECK(auth(config, "r.example/x").empty());
+  CHECK(auth(config, "bad.example/x").find("config.json cannot be used: an auth is not") !=
+        std::string::npos);
+  for (const char* odd : {"", "[]", "{\"auths\":", "\xff"})
+    CHECK(auth(odd, "x").starts_with("error: the credentials in "));
+  for (const char* none :
+       {"{}", R"({"auths":[]})", R"({"auths":{"docker.io":7}})", R"({"credsStore":"pass"})"})
+    CHECK(auth(none, "x").empty());
 }
 
 TEST_CASE("a call has all five keys of the contract, whatever the runtime", "[docker]") {

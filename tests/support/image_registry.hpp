@@ -12,7 +12,8 @@ namespace serverledge::test {
 /// is pulled of it waits at a gate if the test wants that.
 class ImageRegistry {
  public:
-  ImageRegistry();
+  /// `credentials`: "user:password" that it wants to see; empty: none.
+  explicit ImageRegistry(const std::string& credentials = {});
 
   /// "127.0.0.1:<port>/tiny:1".
   std::string reference() const;
@@ -23,8 +24,10 @@ class ImageRegistry {
   int asked() const { return asked_; }
 
  private:
+  void serve(const std::string& path, const HttpServer::Handler& handler);
   HttpResponse blob(std::string_view digest);
 
+  const std::string wanted_;  // of Authorization
   std::string layer_;
   std::string config_;
   std::string manifest_;

@@ -36,11 +36,30 @@ SandboxOptions sandbox_options(const Configuration& configuration, const std::st
 
 constexpr const char* kUsualSocket = "/var/run/docker.sock";
 
+/// A variable of the environment; empty if it is not set.
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets it
+  return value == nullptr ? std::string() : value;
+}
+
+/// Where `docker login` keeps what it was told; empty if that cannot be known.
+std::string usual_docker_folder() {
+  if (std::string folder = environment("DOCKER_CONFIG"); !folder.empty()) return folder;
+  const std::string home = environment("HOME");
+  return home.empty() ? std::string() : home + "/.docker";
+}
+
+std::string tls_folder(const Configuration& configuration) {
+  if (configuration.is_set("container.docker.tls")) return configuration.text("container.docker.tls");
+  if (environment("DOCKER_TLS_VERIFY").empty()) return {};
+  const std::string folder = environment("DOCKER_CERT_PATH");
+  return folder.empty() ? usual_docker_folder() : folder;
+}
+
 /// Where an engine should be; empty if nothing says that there is one.
 std::string engine_host(const Configuration& configuration) {
   if (configuration.is_set("container.docker.host")) return configuration.text("container.docker.host");
-  const char* host = std::getenv("DOCKER_HOST");  // NOLINT(concurrency-mt-unsafe): nobody sets it
-  if (host != nullptr && *host != '\0') return host;
+  if (std::string host = environment("DOCKER_HOST"); !host.empty()) return host;
   const bool wanted = configuration.text("container.runtime") == "docker";
   return wanted || ::access(kUsualSocket, R_OK | W_OK) == 0 ? fmt::format("unix://{}", kUsualSocket)
                                                             : std::string();
@@ -49,6 +68,10 @@ std::string engine_host(const Configuration& configuration) {
 DockerOptions docker_options(const Configuration& configuration, std::string host) {
   DockerOptions options;
   options.host = std::move(host);
+  options.tls_folder = tls_folder(configuration);
+  options.config_folder = configuration.is_set("container.docker.config")
+                              ? configuration.text("container.docker.config")
+                              : usual_docker_folder();
   constexpr std::string_view kImage = "container.docker.image.";
   for (const Configuration::Effective& setting : configuration.effective()) {
     if (setting.key.starts_with(kImage) && !setting.key.ends_with('*'))
@@ -85,7 +108,8 @@ RuntimeResult make_docker(const Configuration& configuration, std::string host,
 /// Only Docker was asked for, so it must be there.
 RuntimeResult make_docker_alone(const Configuration& configuration, const RuntimeSurroundings& around) {
   const std::string host = engine_host(configuration);
-  if (const Result<std::string> engine = probe_engine(host, around.clock); !engine) {
+  const DockerOptions options = docker_options(configuration, host);
+  if (const Result<std::string> engine = probe_engine(options, around.clock); !engine) {
     return Unexpected(engine.error().code,
                       fmt::format("container.runtime: docker needs an engine: {} (container.docker.host, "
                                   "DOCKER_HOST)",
@@ -106,7 +130,8 @@ RuntimeResult make_container_runtime(const Configuration& configuration, const R
   RuntimeResult docker = make_docker(configuration, host, around);
   if (!docker) return docker;
   if (sandbox) return make_routing_runtime(std::move(*sandbox), std::move(*docker));
-  if (sandbox.error().code != ErrorCode::kUnsupported || !probe_engine(host, around.clock)) return sandbox;
+  const bool unsupported = sandbox.error().code == ErrorCode::kUnsupported;
+  if (!unsupported || !probe_engine(docker_options(configuration, host), around.clock)) return sandbox;
   around.observer.log(LogLevel::kWarning, "no sandboxes here: all functions run in containers of images",
                       {{"why", sandbox.error().message}});
   return docker;

@@ -43,6 +43,10 @@ constexpr ConfigurationKey kKeys[] = {
      "How code gets into a Docker container: bind (a folder of this machine), volume (sent through the "
      "engine's API), or auto (bind where the engine is reached by a Unix socket and sees the folder).",
      0, 0, "auto,bind,volume"},
+    {"container.docker.config", kText, "",
+     "Folder of Docker's config.json, with the credentials that docker login has left for registries. "
+     "Default: "
+     "DOCKER_CONFIG, else ~/.docker."},
     {"container.docker.host", kText, "",
      "Where the container engine is: unix:///path or tcp://host:port. Default: DOCKER_HOST, else "
      "unix:///var/run/docker.sock."},
@@ -60,6 +64,10 @@ constexpr ConfigurationKey kKeys[] = {
     {"container.docker.pids.max", kInteger, "256",
      "Processes and threads that one Docker container may have.", 4, 32768},
     {"container.docker.pull.timeout", kSeconds, "600", "How long pulling one image may take.", 1},
+    {"container.docker.tls", kText, "",
+     "Folder with ca.pem, cert.pem and key.pem, for an engine that is reached by TCP with TLS. Default: "
+     "where "
+     "DOCKER_TLS_VERIFY is set, DOCKER_CERT_PATH, else Docker's folder."},
     {"container.docker.tmp.size", kMegabytes, "64",
      "Size in MB of a Docker container's /tmp, the only place it can write to.", 0.1},
     {"container.docker.user", kText, "65534:65534",

@@ -40,7 +40,7 @@ Result<std::unique_ptr<WebStream>> connect(const Url& url, const CodeDownloadOpt
     return Unexpected(ErrorCode::kInvalid, "addresses of the local link are not allowed");
   }
   if (url.scheme == "https")
-    return tls_stream(std::move(*socket), url.host, options.ca_file, deadline, clock);
+    return tls_stream(std::move(*socket), url.host, {.ca_file = options.ca_file}, deadline, clock);
   return plain_stream(std::move(*socket), deadline, clock);
 }
 

@@ -163,6 +163,17 @@ class TlsStream final : public WebStream {
   std::array<char, 16384> buffer_{};
 };
 
+bool trust(SSL_CTX* context, const std::string& ca_file) {
+  return (ca_file.empty() ? ::SSL_CTX_set_default_verify_paths(context)
+                          : ::SSL_CTX_load_verify_locations(context, ca_file.c_str(), nullptr)) == 1;
+}
+
+bool show(SSL_CTX* context, const TlsIdentity& identity) {
+  return ::SSL_CTX_use_certificate_chain_file(context, identity.certificate_file.c_str()) == 1 &&
+         ::SSL_CTX_use_PrivateKey_file(context, identity.key_file.c_str(), SSL_FILETYPE_PEM) == 1 &&
+         ::SSL_CTX_check_private_key(context) == 1;
+}
+
 }  // namespace
 
 std::unique_ptr<WebStream> plain_stream(FileDescriptor socket, TimePoint deadline, Clock& clock) {
@@ -170,17 +181,16 @@ std::unique_ptr<WebStream> plain_stream(FileDescriptor socket, TimePoint deadlin
 }
 
 Result<std::unique_ptr<WebStream>> tls_stream(FileDescriptor socket, const std::string& host,
-                                              const std::string& ca_file, TimePoint deadline, Clock& clock) {
+                                              const TlsIdentity& identity, TimePoint deadline, Clock& clock) {
   std::unique_ptr<SSL_CTX, FreeContext> context(::SSL_CTX_new(::TLS_client_method()));
   if (!context || ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) != 1) {
     return Unexpected(ErrorCode::kInternal, "TLS: " + tls_error());
   }
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  const int trusted = ca_file.empty()
-                          ? ::SSL_CTX_set_default_verify_paths(context.get())
-                          : ::SSL_CTX_load_verify_locations(context.get(), ca_file.c_str(), nullptr);
-  if (trusted != 1)
+  if (!trust(context.get(), identity.ca_file))
     return Unexpected(ErrorCode::kUnavailable, "TLS: no authorities to trust: " + tls_error());
+  if (!identity.certificate_file.empty() && !show(context.get(), identity))
+    return Unexpected(ErrorCode::kUnavailable, "TLS: our certificate cannot be used: " + tls_error());
   auto stream =
       std::make_unique<TlsStream>(plain_stream(std::move(socket), deadline, clock), std::move(context));
   if (Result<void> shaken = stream->handshake(host); !shaken) return Unexpected(std::move(shaken).error());

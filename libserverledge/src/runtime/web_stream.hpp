@@ -26,9 +26,16 @@ class WebStream {
 /// Over a connected, non-blocking socket.
 std::unique_ptr<WebStream> plain_stream(FileDescriptor socket, TimePoint deadline, Clock& clock);
 
+/// Whom TLS trusts, and who we are to it: files in PEM.
+struct TlsIdentity {
+  std::string ca_file = {};           ///< authorities; empty: the system's
+  std::string certificate_file = {};  ///< ours; empty: we show none
+  std::string key_file = {};          ///< of that
+};
+
 /// The same by TLS 1.2 or later, after the handshake: the certificate must be valid for `host` (a name or
-/// address) and come from an authority of `ca_file` (PEM), or of the system if that is empty.
+/// address) and come from an authority that is trusted.
 Result<std::unique_ptr<WebStream>> tls_stream(FileDescriptor socket, const std::string& host,
-                                              const std::string& ca_file, TimePoint deadline, Clock& clock);
+                                              const TlsIdentity& identity, TimePoint deadline, Clock& clock);
 
 }  // namespace serverledge

@@ -20,6 +20,10 @@ namespace serverledge {
 struct DockerOptions {
   /// As in DOCKER_HOST: "unix:///path" or "tcp://host:port".
   std::string host = "unix:///var/run/docker.sock";
+  /// Folder with ca.pem, cert.pem and key.pem: an engine reached by TCP is so by TLS. Empty: without.
+  std::string tls_folder = {};
+  /// Folder of Docker's config.json, whose credentials registries are shown. Empty: none.
+  std::string config_folder = {};
   /// Image of a canonical runtime, where it is not the default one.
   std::map<std::string, std::string> images = {};
   /// "bridge": one of the node's own; "internal": the same without a way out; else an existing network's
@@ -54,8 +58,8 @@ Result<std::unique_ptr<ContainerRuntime>> make_docker_runtime(const DockerOption
                                                               CodeSource& code, Observer& observer,
                                                               Clock& clock, AddressRanges& networks);
 
-/// Whether an engine answers at that address within two seconds, and which: "Docker 20.10.24". kInvalid,
-/// kUnavailable, kDeadline, kUnsupported.
-Result<std::string> probe_engine(const std::string& host, Clock& clock);
+/// Whether an engine answers within two seconds where these options say, and which: "Docker 20.10.24".
+/// kInvalid, kUnavailable, kDeadline, kUnsupported.
+Result<std::string> probe_engine(const DockerOptions& options, Clock& clock);
 
 }  // namespace serverledge

@@ -41,13 +41,13 @@ std::string host_of(const std::string& run_root) {
 
 }  // namespace
 
-Engine::Engine(DockerOptions chosen, HttpTarget target, const NodeLock& lock, Observer& told, Clock& time)
+Engine::Engine(DockerOptions chosen, EngineAddress address, const NodeLock& lock, Observer& told, Clock& time)
     : options(std::move(chosen)),
       node_id(lock.id()),
       host(host_of(lock.run_root())),
       observer(told),
       clock(time),
-      client(std::move(target), time),
+      client(std::move(address.target), std::move(address.tls), time),
       executors(executor_options(options), time) {}
 
 std::string Engine::next_name(const std::string& function) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/docker/engine_address.hpp"
 #include "runtime/docker/engine_client.hpp"
 #include "serverledge/core/json.hpp"
 #include "serverledge/core/observer.hpp"
@@ -19,7 +20,7 @@ class DockerContainer;
 /// them: each holds a share. Thread-safe.
 class Engine {
  public:
-  Engine(DockerOptions chosen, HttpTarget target, const NodeLock& lock, Observer& told, Clock& time);
+  Engine(DockerOptions chosen, EngineAddress address, const NodeLock& lock, Observer& told, Clock& time);
 
   const DockerOptions options;
   const std::string node_id;

@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "runtime/docker/tls_request.hpp"
+
 namespace serverledge {
 namespace {
 
@@ -70,6 +72,11 @@ Error without_answer(Error error, const HttpTarget& target) {
     case ErrorCode::kCancelled:
       error.message = "the container runtime has been shut down";
       break;
+    case ErrorCode::kInvalid:
+      error.message =
+          fmt::format("the container engine at {} is not trusted: {}", target.name(), error.detail);
+      error.code = ErrorCode::kUnavailable;
+      break;
     case ErrorCode::kTooLarge:
       error.message = fmt::format("the container engine at {} answers too much", target.name());
       break;
@@ -90,13 +97,15 @@ HttpClientOptions client_options() {
 
 }  // namespace
 
-EngineClient::EngineClient(HttpTarget target, Clock& clock)
-    : target_(std::move(target)), clock_(clock), http_(client_options(), clock) {}
+EngineClient::EngineClient(HttpTarget target, std::optional<TlsIdentity> tls, Clock& clock)
+    : target_(std::move(target)), tls_(std::move(tls)), clock_(clock), http_(client_options(), clock) {}
 
 Result<HttpResponse> EngineClient::send(HttpRequest request, bool cleaning, TimePoint deadline,
                                         const HttpBodySink& sink) {
   if (!cleaning) request.peer_gone = cancel_.get_token();
-  Result<HttpResponse> response = http_.request(target_, request, kDialPatience, deadline, sink);
+  Result<HttpResponse> response =
+      tls_ ? tls_request(target_, *tls_, request, client_options(), deadline, sink, clock_)
+           : http_.request(target_, request, kDialPatience, deadline, sink);
   if (response && response->status / 100 == 2) return response;
   if (response) return Unexpected(error_of(*response));
   const std::scoped_lock lock(mutex_);
@@ -153,6 +162,7 @@ Result<HttpResponse> EngineClient::request(EngineCall call, TimePoint deadline, 
   request.query = std::move(call.query);
   request.body = std::move(call.body);
   if (!request.body.empty()) request.headers.set("Content-Type", std::string(call.content_type));
+  if (!call.registry_auth.empty()) request.headers.set("X-Registry-Auth", std::move(call.registry_auth));
   return send(std::move(request), call.cleaning, until, sink);
 }
 

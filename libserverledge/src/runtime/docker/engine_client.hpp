@@ -2,10 +2,12 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 
+#include "runtime/web_stream.hpp"
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/json.hpp"
 #include "serverledge/core/result.hpp"
@@ -26,6 +28,7 @@ struct EngineCall {
   std::string query;  ///< encoded
   std::string body;   ///< JSON, or what `content_type` says
   std::string_view content_type = "application/json";
+  std::string registry_auth = {};                ///< X-Registry-Auth; empty: none
   Duration patience = std::chrono::seconds(20);  ///< for this request alone
   bool cleaning = false;                         ///< is made also after `cancel`
 };
@@ -37,7 +40,8 @@ struct EngineCall {
 /// did not answer in time; kCancelled: `cancel` was called.
 class EngineClient {
  public:
-  EngineClient(HttpTarget target, Clock& clock);
+  /// By TLS if there is an identity for it.
+  EngineClient(HttpTarget target, std::optional<TlsIdentity> tls, Clock& clock);
 
   /// Negotiates anew: asks the engine for its version. kUnsupported if no version of the API suits both.
   Result<EngineVersion> connect(TimePoint deadline);
@@ -58,6 +62,7 @@ class EngineClient {
   Result<HttpResponse> send(HttpRequest request, bool cleaning, TimePoint deadline, const HttpBodySink& sink);
 
   const HttpTarget target_;
+  const std::optional<TlsIdentity> tls_;
   Clock& clock_;
   HttpClient http_;
   std::stop_source cancel_;

@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include "runtime/docker/registry_credentials.hpp"
+
 #include "serverledge/core/json.hpp"
 
 namespace serverledge {
@@ -231,12 +233,18 @@ void ImageStore::run(const std::string& reference, Pull& pull) {
     engine_->observer.log(LogLevel::kInfo, "pulling an image",
                           {{"image", reference}, {"progress", progress}});
   };
-  EngineCall call{.method = "POST",
-                  .path = "/images/create",
-                  .query = pull_query(whole_reference(reference)),
-                  .body = {},
-                  .patience = engine_->options.pull_timeout};
-  const Result<HttpResponse> answer = engine_->client.request(std::move(call), TimePoint::max(), sink);
+  const auto ask = [&]() -> Result<HttpResponse> {
+    Result<std::string> auth = registry_auth(engine_->options.config_folder, reference);
+    if (!auth) return Unexpected(auth.error());
+    return engine_->client.request({.method = "POST",
+                                    .path = "/images/create",
+                                    .query = pull_query(whole_reference(reference)),
+                                    .body = {},
+                                    .registry_auth = std::move(*auth),
+                                    .patience = engine_->options.pull_timeout},
+                                   TimePoint::max(), sink);
+  };
+  const Result<HttpResponse> answer = ask();
   Result<void> outcome;
   if (!answer) {
     outcome = Unexpected(
@@ -264,8 +272,14 @@ Result<std::vector<std::string>> ImageStore::architectures(const std::string& re
   const Result<Image> image = find(reference, deadline);
   if (image) return std::vector<std::string>{image->architecture};
   if (image.error().code != ErrorCode::kNotFound) return Unexpected(image.error());
-  const Result<HttpResponse> answer = engine_->client.request(
-      {.path = "/distribution/" + whole_reference(reference) + "/json", .query = {}, .body = {}}, deadline);
+  Result<std::string> auth = registry_auth(engine_->options.config_folder, reference);
+  if (!auth) return Unexpected(auth.error());
+  const Result<HttpResponse> answer =
+      engine_->client.request({.path = "/distribution/" + whole_reference(reference) + "/json",
+                               .query = {},
+                               .body = {},
+                               .registry_auth = std::move(*auth)},
+                              deadline);
   if (!answer) {
     return Unexpected(answer.error().code,
                       fmt::format("the image {} is not here, and no registry tells of it: {}", reference,

@@ -48,9 +48,9 @@ Result<std::unique_ptr<ContainerRuntime>> make_docker_runtime(const DockerOption
                                                               CodeSource& code, Observer& observer,
                                                               Clock& clock, AddressRanges& networks) {
   if (Result<void> good = check(options); !good) return Unexpected(good.error());
-  Result<HttpTarget> target = engine_address(options.host);
-  if (!target) return refuse("host", target.error().message);
-  auto engine = std::make_shared<Engine>(options, std::move(*target), lock, observer, clock);
+  Result<EngineAddress> address = engine_address(options.host, options.tls_folder);
+  if (!address) return refuse("host", address.error().message);
+  auto engine = std::make_shared<Engine>(options, std::move(*address), lock, observer, clock);
   auto runtime =
       std::make_unique<DockerRuntime>(std::move(engine), DockerRuntime::Parts{lock, archive, code, networks});
   // It may come later; what this gives is then found out by the first function that wants it.
@@ -62,10 +62,10 @@ Result<std::unique_ptr<ContainerRuntime>> make_docker_runtime(const DockerOption
   return std::unique_ptr<ContainerRuntime>(std::move(runtime));
 }
 
-Result<std::string> probe_engine(const std::string& host, Clock& clock) {
-  Result<HttpTarget> target = engine_address(host);
-  if (!target) return Unexpected(target.error());
-  EngineClient client(std::move(*target), clock);
+Result<std::string> probe_engine(const DockerOptions& options, Clock& clock) {
+  Result<EngineAddress> address = engine_address(options.host, options.tls_folder);
+  if (!address) return Unexpected(address.error());
+  EngineClient client(std::move(address->target), std::move(address->tls), clock);
   Result<EngineVersion> version = client.connect(later(clock.now(), std::chrono::seconds(2)));
   if (!version) return Unexpected(version.error());
   return std::move(version->name);
