@@ -15,6 +15,8 @@ is skipped, and the summary says so. Logs and the results as JUnit XML are under
   --all     also clang-tidy, the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, and a
             Debian 12 virtual machine with systemd (tests/vm/run.sh)
   --help    this text
+
+With SERVERLEDGE_TEST_PODMAN=1 Podman is installed and tested, too; otherwise where it is there already.
 END
 }
 
@@ -143,6 +145,7 @@ main() {
       sanitized_tests[1]='^(unit|integration)$'
       ;;
   esac
+  [ -z "${SERVERLEDGE_TEST_PODMAN-}" ] || purposes+=(podman)
   mkdir -p $logs
   rm -f $logs/skipped
 

@@ -19,6 +19,7 @@
 #include "runtime/tar_builder.hpp"
 #include "serverledge/core/json.hpp"
 #include "serverledge/net/sha256.hpp"
+#include "support/eventually.hpp"
 #include "support/skip.hpp"
 
 namespace serverledge::test {
@@ -115,6 +116,48 @@ std::vector<std::string> DockerEngine::containers(const std::string& label) cons
   return ids;
 }
 
+EngineProcess::EngineProcess(const std::vector<std::string>& command, const std::string& log,
+                             const DockerEngine& engine) {
+  std::vector<char*> arguments;
+  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  const int failed = ::posix_spawn(&pid_, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) throw std::runtime_error(command[0] + " cannot be started");
+  const auto answers = [&] {
+    try {
+      engine.request("GET", "/_ping");
+      return true;
+    } catch (const std::runtime_error&) {
+      return false;
+    }
+  };
+  const auto ended = [&] {
+    if (::waitpid(pid_, nullptr, WNOHANG) != pid_) return false;
+    pid_ = -1;
+    return true;
+  };
+  const bool ready = eventually([&] { return answers() || ended(); });
+  if (ready && pid_ > 0) return;
+  const std::string text = read_file(log);
+  const std::size_t why = text.rfind("failed to start");
+  end(SIGKILL);
+  skip_test(command[0] + " does not run here: " + (why == std::string::npos ? text : text.substr(why)));
+}
+
+EngineProcess::~EngineProcess() { end(SIGTERM); }
+
+void EngineProcess::end(int signal) {
+  if (pid_ <= 0) return;
+  ::kill(pid_, signal);
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
 OwnDockerEngine::OwnDockerEngine(OwnEngineSetup setup)
     : setup_(std::move(setup)), engine_("unix://" + folder_.file("socket")) {
   if (::access("/usr/sbin/dockerd", X_OK) != 0) skip_test("dockerd is not installed");
@@ -131,13 +174,13 @@ OwnDockerEngine::OwnDockerEngine(OwnEngineSetup setup)
 }
 
 OwnDockerEngine::~OwnDockerEngine() {
-  if (pid_ > 0) stop();
+  process_.reset();
   if (mounted_) ::umount2(data().c_str(), MNT_DETACH);
 }
 
 std::vector<std::string> OwnDockerEngine::command() const {
   // No rules of the machine's firewall, which belong to whatever engine is there besides.
-  std::vector<std::string> words{"dockerd",
+  std::vector<std::string> words{"/usr/sbin/dockerd",
                                  "--data-root",
                                  data(),
                                  "--exec-root",
@@ -164,46 +207,37 @@ std::vector<std::string> OwnDockerEngine::command() const {
 }
 
 void OwnDockerEngine::start() {
-  const std::vector<std::string> words = command();
-  std::vector<char*> arguments;
-  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const std::string log = folder_.file("log");
-  posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  const int failed = ::posix_spawn(&pid_, "/usr/sbin/dockerd", &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) throw std::runtime_error("dockerd cannot be started");
-  const TimePoint deadline = later(system_clock().now(), kPatience);
-  while (true) {
-    try {
-      engine_.request("GET", "/_ping");
-      return;
-    } catch (const std::runtime_error&) {
-      int status = 0;
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-        pid_ = -1;
-        const std::string text = read_file(log);
-        const std::size_t why = text.rfind("failed to start");
-        skip_test("dockerd does not run here: " + (why == std::string::npos ? text : text.substr(why)));
-      }
-      if (system_clock().now() > deadline) throw;
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
-  }
+  process_.reset();
+  process_.emplace(command(), folder_.file("log"), engine_);
 }
 
-void OwnDockerEngine::stop() { end(SIGTERM); }
+PodmanService::PodmanService() : engine_("unix://" + folder_.file("socket")) {
+  if (::access("/usr/bin/podman", X_OK) != 0)
+    skip_test("podman is not installed (SERVERLEDGE_TEST_PODMAN=1 tests/run.sh installs it)");
+  if (::geteuid() != 0) skip_test("containers that a node reaches need Podman as root");
+  std::filesystem::create_directory(folder_.file("networks"));
+  std::vector<std::string> words{"/usr/bin/podman",
+                                 "--root",
+                                 folder_.file("root"),
+                                 "--runroot",
+                                 folder_.file("run"),
+                                 "--tmpdir",
+                                 folder_.file("tmp"),
+                                 "--network-config-dir",
+                                 folder_.file("networks"),
+                                 "--cgroup-manager",
+                                 "cgroupfs",
+                                 "--events-backend",
+                                 "file"};
+  if (::access("/usr/bin/crun", X_OK) != 0) words.insert(words.end(), {"--runtime", "/usr/sbin/runc"});
+  words.insert(words.end(), {"system", "service", "--time=0", engine_.host()});
+  process_.emplace(words, folder_.file("log"), engine_);
+}
 
-void OwnDockerEngine::kill() { end(SIGKILL); }
-
-void OwnDockerEngine::end(int signal) {
-  ::kill(pid_, signal);
-  int status = 0;
-  ::waitpid(pid_, &status, 0);
-  pid_ = -1;
+PodmanService::~PodmanService() {
+  process_.reset();
+  // It has mounted its data on itself.
+  ::umount2(folder_.file("root/overlay").c_str(), MNT_DETACH);
 }
 
 EngineProxy::EngineProxy(const std::string& engine_socket, bool tcp) : engine_(engine_socket) {

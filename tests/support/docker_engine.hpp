@@ -3,7 +3,9 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <csignal>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,6 +43,22 @@ class DockerEngine {
   std::string host_;
 };
 
+/// An engine that a test has started; ended with the object.
+class EngineProcess {
+ public:
+  /// Starts the program and waits until `engine` answers; skips the test if the program ends instead. What it
+  /// says goes to the file `log`.
+  EngineProcess(const std::vector<std::string>& command, const std::string& log, const DockerEngine& engine);
+  ~EngineProcess();
+  EngineProcess(const EngineProcess&) = delete;
+  EngineProcess& operator=(const EngineProcess&) = delete;
+  /// Sends a signal and waits for the end.
+  void end(int signal);
+
+ private:
+  pid_t pid_ = -1;
+};
+
 /// How an engine of a test's own is.
 struct OwnEngineSetup {
   int megabytes =
@@ -64,20 +82,35 @@ class OwnDockerEngine {
   std::string data() const { return folder_.file("data"); }
   void start();
   /// SIGTERM, and waits: its containers end with it.
-  void stop();
+  void stop() { process_->end(SIGTERM); }
   /// SIGKILL, and waits: its containers live on.
-  void kill();
+  void kill() { process_->end(SIGKILL); }
 
  private:
   std::vector<std::string> command() const;
-  void end(int signal);
 
   const OwnEngineSetup setup_;
   TemporaryFolder folder_;
   bool mounted_ = false;
   int port_ = 0;
   DockerEngine engine_;
-  pid_t pid_ = -1;
+  std::optional<EngineProcess> process_;
+};
+
+/// Podman's service, with data of its own. Skips the test where there can be none.
+class PodmanService {
+ public:
+  PodmanService();
+  ~PodmanService();
+  PodmanService(const PodmanService&) = delete;
+  PodmanService& operator=(const PodmanService&) = delete;
+
+  const DockerEngine& engine() const { return engine_; }
+
+ private:
+  TemporaryFolder folder_;
+  DockerEngine engine_;
+  std::optional<EngineProcess> process_;
 };
 
 /// A socket, or a port of the loopback, before an engine's socket that counts the requests that pass, and may

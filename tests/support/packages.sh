@@ -20,6 +20,7 @@ packages_for() {
         libsqlite3-0 libssl3 libseccomp2 libcap-ng0 libprometheus-cpp-core1.0 libgrpc++1.51 libprotobuf32 ;;
     test) echo ansible-core curl debootstrap docker.io git iptables catch2 librapidcheck-dev clang-format clang-tidy shellcheck \
         etcd-client etcd-server iproute2 jq openssl prometheus prometheus-pushgateway pybind11-dev python3-dev python3-jsonschema python3-numpy python3-pytest python3-yaml systemd ;;
+    podman) echo podman ;;
     fuzz) echo clang libfuzzer-14-dev libclang-rt-14-dev rapidjson-dev ;;
     vm) echo debootstrap qemu-system-x86 cpio ;;
     *) echo "packages_for: unknown purpose '$1'" >&2; return 1 ;;
