@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdint>
 #include <limits>
@@ -54,14 +55,16 @@ std::optional<Signature> read_signature(RequestFields& fields) {
   return signature;
 }
 
+std::string name_expected(std::string_view name) {
+  return fmt::format(
+      "expected 1 to 63 letters, digits, '_', '.' or '-', the first a letter or digit, got \"{:.80}\"", name);
+}
+
 Function read_fields(RequestFields& fields) {
   Function function;
   function.name = fields.text("Name");
   if (!is_function_name(function.name)) {
-    fields.refuse("Name",
-                  fmt::format("expected 1 to 63 letters, digits, '_', '.' or '-', the first a letter or "
-                              "digit, got \"{:.80}\"",
-                              function.name));
+    fields.refuse("Name", name_expected(function.name));
   }
   function.runtime = fields.text("Runtime");
   function.memory_mb = fields.integer("MemoryMB", 0, std::numeric_limits<std::int64_t>::min(),
@@ -146,6 +149,32 @@ Result<std::vector<std::string>> architectures(const Function& function, Contain
   return runtime.architectures(function);
 }
 
+Result<void> check_fit(Function& function, bool has_code, const FunctionRequirements& requirements) {
+  for (Result<void>& checked :
+       std::array{check_runtime(function, requirements), check_kind(function, has_code),
+                  check_resources(function, requirements)}) {
+    if (!checked) return std::move(checked);
+  }
+  return {};
+}
+
+/// Digest, size and architectures.
+Result<void> describe_code(Function& function, std::string_view code,
+                           const FunctionRequirements& requirements) {
+  if (!code.empty()) {
+    const Result<CodeArchive::Checked> checked = requirements.archive.check(function, code);
+    if (!checked) return Unexpected(checked.error());
+    function.code_digest = checked->digest;
+    function.code_size = code.size();
+  }
+  Result<std::vector<std::string>> found = architectures(function, requirements.runtime);
+  if (!found) {
+    return Unexpected(ErrorCode::kInternal, "Failed to get image architectures: " + found.error().message);
+  }
+  function.supported_archs = std::move(*found);
+  return {};
+}
+
 /// Whether the decoded code is one line of the form scheme://rest, which no archive or source file is.
 bool is_url(std::string_view code) {
   constexpr std::size_t kLongestUrl = 4096;
@@ -182,10 +211,8 @@ Result<Function> read_function(RequestFields& fields, const FunctionRequirements
   Function function = read_fields(fields);
   const bool has_code = !fields.text("TarFunctionCode").empty();
   if (fields.failure()) return Unexpected(*fields.failure());
-  for (const Result<void>& checked : {check_runtime(function, requirements), check_kind(function, has_code),
-                                      check_resources(function, requirements)}) {
-    if (!checked) return Unexpected(checked.error());
-  }
+  if (Result<void> fits = check_fit(function, has_code, requirements); !fits)
+    return Unexpected(std::move(fits).error());
   return function;
 }
 
@@ -196,17 +223,23 @@ Result<std::string> read_code(RequestFields& fields, Function& function,
     Result<std::string> obtained = obtain_code(sent, requirements);
     if (!obtained) return obtained;
     code = std::move(*obtained);
-    const Result<CodeArchive::Checked> checked = requirements.archive.check(function, code);
-    if (!checked) return Unexpected(checked.error());
-    function.code_digest = checked->digest;
-    function.code_size = code.size();
   }
-  Result<std::vector<std::string>> found = architectures(function, requirements.runtime);
-  if (!found) {
-    return Unexpected(ErrorCode::kInternal, "Failed to get image architectures: " + found.error().message);
-  }
-  function.supported_archs = std::move(*found);
+  if (Result<void> described = describe_code(function, code, requirements); !described)
+    return Unexpected(std::move(described).error());
   return code;
+}
+
+Result<void> complete_function(Function& function, std::string_view code,
+                               const FunctionRequirements& requirements) {
+  if (!is_function_name(function.name))
+    return Unexpected(ErrorCode::kInvalid, "Name: " + name_expected(function.name));
+  if (function.cpu_demand < 0)
+    return Unexpected(ErrorCode::kInvalid, "CPUDemand: expected 0 (no limit) or a number of cores");
+  if (function.timeout_sec && *function.timeout_sec <= 0)
+    return Unexpected(ErrorCode::kInvalid, "TimeoutSec: expected more than 0 seconds");
+  function.max_concurrency = std::max(1, function.max_concurrency);
+  if (Result<void> fits = check_fit(function, !code.empty(), requirements); !fits) return fits;
+  return describe_code(function, code, requirements);
 }
 
 std::vector<std::string> obstacles(const Function& function, const FunctionRequirements& requirements) {

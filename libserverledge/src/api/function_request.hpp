@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/request_fields.hpp"
@@ -36,5 +37,10 @@ Result<std::string> read_code(RequestFields& fields, Function& function,
 
 /// Why this node cannot run that function, which has been read whole: a sentence for each reason.
 std::vector<std::string> obstacles(const Function& function, const FunctionRequirements& requirements);
+
+/// The same checks for a function that was made in code; fills in its canonical runtime, digest, size and
+/// architectures. `code` as it would be decoded.
+Result<void> complete_function(Function& function, std::string_view code,
+                               const FunctionRequirements& requirements);
 
 }  // namespace serverledge

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "api/function_request.hpp"
 #include "assembly/cluster_parts.hpp"
 #include "assembly/container_runtimes.hpp"
 #include "assembly/node_settings.hpp"
@@ -56,6 +57,8 @@ struct OpenedNode::Parts {
 
   /// About once a second, on the node's upkeep thread.
   void keep_up();
+  /// Fills in what is to be known of a function's code, if this node can run it.
+  Result<void> complete(Function& function, std::string_view code) const;
   /// Says what an operator should know of a node that has just begun to listen there.
   void tell_start(const std::string& address) const;
 };
@@ -100,6 +103,16 @@ void OpenedNode::Parts::keep_up() {
   std::vector<std::string> digests;
   for (const FunctionPtr& function : registry->list()) digests.push_back(function->code_digest);
   archive->collect(digests);
+}
+
+Result<void> OpenedNode::Parts::complete(Function& function, std::string_view code) const {
+  return complete_function(function, code,
+                           {.runtime = *runtime,
+                            .archive = *archive,
+                            .total = node->options().total,
+                            .download = {},
+                            .architecture = node->options().invoker.architecture,
+                            .in_cluster = cluster != nullptr});
 }
 
 void OpenedNode::Parts::tell_start(const std::string& address) const {
@@ -306,6 +319,16 @@ void OpenedNode::stop(Duration drain) {
   parts_->server->drain(kAnswerTime);
   parts_->server->stop();
   if (parts_->cluster) parts_->cluster->close();
+}
+
+Result<FunctionPtr> OpenedNode::create(Function function, std::string_view code) {
+  if (Result<void> fits = parts_->complete(function, code); !fits) return Unexpected(std::move(fits).error());
+  return parts_->registry->create(std::move(function), code);
+}
+
+Result<FunctionPtr> OpenedNode::update(Function function, std::string_view code) {
+  if (Result<void> fits = parts_->complete(function, code); !fits) return Unexpected(std::move(fits).error());
+  return parts_->registry->update(std::move(function), code);
 }
 
 std::string OpenedNode::address() const {

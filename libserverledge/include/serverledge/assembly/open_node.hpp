@@ -41,6 +41,12 @@ class OpenedNode final {
   /// the first.
   void stop(Duration drain);
 
+  /// Stores a function with its code (a tar, plain or gzip, or one source file), after the checks that /create
+  /// makes. kExists if the name is taken; else the errors of those checks and of the store.
+  Result<FunctionPtr> create(Function function, std::string_view code);
+  /// The same, whether or not there is a function of that name.
+  Result<FunctionPtr> update(Function function, std::string_view code);
+
   /// Where it listens, for a client on this machine: "127.0.0.1:1323". Empty before `start`.
   std::string address() const;
   /// The port it listens on; 0 before `start`.
