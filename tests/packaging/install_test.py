@@ -144,8 +144,7 @@ class WithCMake(unittest.TestCase):
         source = folder / name
         source.mkdir()
         (source / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(host CXX)\n" + lists)
-        run(CMAKE, "-S", source, "-B", source / "build", f"-DCMAKE_PREFIX_PATH={prefix}", *launcher(),
-            f"-DCMAKE_CXX_COMPILER={CXX}")
+        run(CMAKE, "-S", source, "-B", source / "build", *options())
         return source / "build"
 
     def test_a_program_can_be_linked_with_the_static_library(self):
@@ -168,8 +167,7 @@ class WithCMake(unittest.TestCase):
 class Gateway(unittest.TestCase):
     def test_it_admits_by_its_rule_and_decides_by_its_policy(self):
         gateway, build = folder / "gateway", folder / "gateway/build"
-        run(CMAKE, "-S", gateway, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", *launcher(), f"-DCMAKE_CXX_COMPILER={CXX}",
-            "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror")
+        run(CMAKE, "-S", gateway, "-B", build, *options(), "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror")
         run(CMAKE, "--build", build)
         log = folder / "gateway.log"
         with live.program([*hide, build / "gateway", "0"], log) as process:

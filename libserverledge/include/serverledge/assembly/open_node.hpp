@@ -41,8 +41,8 @@ class OpenedNode final {
   /// the first.
   void stop(Duration drain);
 
-  /// Stores a function with its code (a tar, plain or gzip, or one source file), after the checks that /create
-  /// makes. kExists if the name is taken; else the errors of those checks and of the store.
+  /// Stores a function with its code (a tar, plain or gzip, or one source file), after the checks that
+  /// /create makes. kExists if the name is taken; else the errors of those checks and of the store.
   Result<FunctionPtr> create(Function function, std::string_view code);
   /// The same, whether or not there is a function of that name.
   Result<FunctionPtr> update(Function function, std::string_view code);
