@@ -22,6 +22,7 @@ packages_for() {
         etcd-client etcd-server iproute2 jq openssl prometheus prometheus-pushgateway pybind11-dev python3-dev python3-jsonschema python3-numpy python3-pytest python3-yaml systemd ;;
     podman) echo podman ;;
     fuzz) echo clang libfuzzer-14-dev libclang-rt-14-dev rapidjson-dev ;;
+    package) echo debootstrap file lintian ;; # the Debian packages and their test
     vm) echo debootstrap qemu-system-x86 cpio ;;
     *) echo "packages_for: unknown purpose '$1'" >&2; return 1 ;;
   esac
