@@ -1,0 +1,92 @@
+// A scheduler with a runtime of the program's own: queue, policies, cold starts and keep-alive for functions
+// that are C++ code, without HTTP, store and sandbox. Needs serverledge::core.
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <serverledge/node/invoker.hpp>
+#include <serverledge/policy/local_only_policy.hpp>
+
+using namespace serverledge;
+
+namespace {
+
+using Body = std::function<std::string(std::string_view params)>;
+
+/// Containers that call a C++ function.
+class NativeRuntime final : public ContainerRuntime {
+ public:
+  explicit NativeRuntime(std::map<std::string, Body> bodies) : bodies_(std::move(bodies)) {}
+
+  Result<std::unique_ptr<Container>> create(const Function& function, TimePoint) override {
+    const auto body = bodies_.find(function.name);
+    if (body == bodies_.end()) return Unexpected(ErrorCode::kNotFound, "no function " + function.name);
+    return std::unique_ptr<Container>(std::make_unique<Native>(body->second));
+  }
+  Result<void> prepare(const Function&, bool, TimePoint) override { return {}; }
+  std::vector<Served> runtimes() const override { return {{"custom", "C++ of this program"}}; }
+  Result<std::vector<std::string>> architectures(const Function&) override {
+    return std::vector<std::string>{"amd64", "arm64"};
+  }
+  void shutdown() noexcept override {}
+
+ private:
+  class Native final : public Container {
+   public:
+    explicit Native(const Body& body) : body_(body) {}
+    Reply invoke(const Call& call) override {
+      Reply reply;
+      reply.result = body_(call.params);
+      return reply;
+    }
+    void destroy() noexcept override {}
+
+   private:
+    const Body& body_;
+  };
+  std::map<std::string, Body> bodies_;
+};
+
+}  // namespace
+
+int main() {
+  NativeRuntime runtime({{"length", [](std::string_view params) { return std::to_string(params.size()); }}});
+  LocalOnlyPolicy policy;
+  TtlKeepAlive keep_alive(std::chrono::minutes(10));
+  Observer observer;
+  Invoker invoker(
+      {.node = "here"}, {.runtime = runtime, .policy = policy, .observer = observer, .clock = system_clock()},
+      [&](LeaseHome& home) {
+        return make_scheduler(
+            {.queue_capacity = 100},
+            make_container_pool({.total = {.memory_mb = 64, .millicores = 2000}}, keep_alive, home));
+      });
+  Function function;
+  function.name = "length";
+  function.runtime = "custom";
+  function.memory_mb = 32;
+  const auto length = std::make_shared<const Function>(std::move(function));
+  invoker.function_changed("length", length);
+
+  // Two containers have room, and four threads call: two of them wait in the queue at a time.
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&invoker, &length] {
+      Invocation invocation;
+      invocation.function = length;
+      invocation.body = R"({"text": "hello"})";
+      invocation.params_size = invocation.body.size();
+      invocation.arrival = system_clock().now();
+      const Result<ExecutionReport> report = invoker.invoke(invocation);
+      std::printf("%s\n", report ? report->result.c_str() : report.error().message.c_str());
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  invoker.tick();  // once a second in a program that goes on: expiry, and destroying what nobody waits for
+  invoker.close();
+  invoker.kill();
+}
