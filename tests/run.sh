@@ -17,6 +17,8 @@ is skipped, and the summary says so. Logs and the results as JUnit XML are under
   --help    this text
 
 With SERVERLEDGE_TEST_PODMAN=1 Podman is installed and tested, too; otherwise where it is there already.
+With SERVERLEDGE_LONG_TESTS=1 in the environment tests that take several minutes are run too (a node that is cut off from etcd
+until its lease has gone).
 END
 }
 

@@ -76,6 +76,7 @@ ELSEWHERE = [
     ("docs/writing-functions.md", "cd app && npm install", "tests/integration/packages_test.cpp", "the numpy that its archive brings"),
     ("docs/writing-functions.md", "serverledge-cli create -f text --src app/", "tests/cli/source_archive_test.cpp", "directory"),
     ("tests/benchmarks/README.md", "cmake --preset release", "tests/run.sh", 'cmake --preset "$preset"'),
+    ("tests/benchmarks/README.md", "build/release/bin/cluster_test", "tests/cluster/status_exchange_cost.cpp", "[benchmark]"),
     ("tests/benchmarks/README.md", "tests/benchmarks/", "tests/docs/commands_test.py", "test_benchmarks_can_be_started"),
     ("examples/offloading/README.md", "examples/offloading/run.sh", "tests/integration/CMakeLists.txt", "examples/offloading/run.sh"),
 ]

@@ -121,6 +121,8 @@ class Answer(collections.namedtuple("Answer", "status body headers")):
 
 
 class Node:
+    PROGRAM = SERVER
+
     def __init__(self, host, folder, etcd, settings):
         self.host = host
         self.key = host.name
@@ -137,7 +139,7 @@ class Node:
         self.start()
 
     def start(self, wait=True):
-        self._process = Process(self.host, self._folder, [SERVER, str(self._folder / "node.yaml")])
+        self._process = Process(self.host, self._folder, [self.PROGRAM, str(self._folder / "node.yaml")])
         if wait:
             eventually(self.ready, f"node {self.key} is ready: {self.log()[-3000:]}")
 
@@ -185,6 +187,10 @@ class Node:
 
     def knows(self, name="echo"):
         return name in json.loads(self.get("/function").body)
+
+
+class Balancer(Node):
+    PROGRAM = os.environ.get("SERVERLEDGE_LB", str(pathlib.Path(SERVER).with_name("serverledge-lb")))
 
 
 class Load:
@@ -288,6 +294,13 @@ class ClusterTest(unittest.TestCase):
         self.nodes.append(node)
         self.addCleanup(node.kill)
         return node
+
+    def balancer(self, host, **settings):
+        """Before the nodes of the area ROME."""
+        settings = {name.replace("_", "."): value for name, value in settings.items()}
+        balancer = Balancer(self.network.hosts[host], f"{self._folder}/{host}", self.etcd, {"registry.area": "ROME", **settings})
+        self.addCleanup(balancer.kill)
+        return balancer
 
     def load(self, *arguments, **options):
         load = Load(*arguments, **options)

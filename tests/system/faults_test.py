@@ -176,6 +176,27 @@ class Faults(ClusterTest):
         self.assertIn(f"{moved.host.address};1323", self.etcd.command("get", "registry/ROME/amd64/edge2"))
         self.assert_none_wrong(load)
 
+    def test_a_load_balancer_is_over_a_node_whose_machine_has_gone(self):
+        self.node("edge1")
+        self.node("edge2")
+        self.function_everywhere()
+        balancer = self.balancer("edge3", lb_spare=1)
+        eventually(lambda: balancer.get("/readyz").status == 200, "it has found a node")
+        load = self.load(balancer, threads=4)
+        eventually(lambda: set(load.nodes) == {"edge1", "edge2"}, "both nodes work")
+        self.network.cut("edge3", "edge2")
+        # Nobody tells it: no connection is refused or reset.
+        eventually(lambda: "target_left_out node=edge2" in balancer.log(), "it leaves the node out")
+        before = load.nodes["edge1"]
+        eventually(lambda: load.nodes["edge1"] > before + 50, "the other one has the work")
+        self.network.heal("edge3", "edge2")
+        before = load.nodes["edge2"]
+        eventually(lambda: load.nodes["edge2"] > before + 10, "it is used again")
+        self.assert_none_wrong(load)
+        self.assertLessEqual(set(load.answers), {200, 502}, dict(load.answers))
+        # What was under way there when it was cut off, and what was sent before that was known.
+        self.assertLessEqual(load.answers[502], 8)
+
     @unittest.skipUnless(os.environ.get("SERVERLEDGE_LONG_TESTS"), "takes four minutes: set SERVERLEDGE_LONG_TESTS")
     def test_a_node_is_cut_off_from_etcd_for_three_minutes_with_the_lease_of_the_contract(self):
         one, two = self.two_edges(registry_lease=120)
