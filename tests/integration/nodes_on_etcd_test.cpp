@@ -107,12 +107,13 @@ TEST_CASE("create, update and delete on one node take effect on all within a sec
     CHECK(one.post("/delete", R"({"Name":"f"})").status == 200);
     measure("delete", [&](const NodeProcess& node) { return !listed(node) && call(node, "f") == "404"; });
   }
-  // A second is what is promised; five are for a machine that does much else.
+  // The longest is for a machine that does much else: it takes 0.1 s on one that does not.
   for (auto& [what, times] : took) {
     std::sort(times.begin(), times.end());
     WARN(what << " took effect on all after " << times[times.size() / 2] << " s (median), " << times.back()
               << " s (longest)");
-    CHECK(times[times.size() / 2] < 5);
+    CHECK(times[times.size() / 2] < 1);
+    CHECK(times.back() < 10);
   }
 }
 
