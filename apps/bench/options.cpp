@@ -14,7 +14,7 @@
 namespace serverledge::bench {
 namespace {
 
-constexpr int kUsage = 1;
+constexpr int kWrongUsage = 1;
 constexpr int kOpenConnections = 1000;
 constexpr std::uint64_t kLargestSeed = 0xFFFFFFFF;  // short enough to be typed again
 
@@ -239,12 +239,12 @@ Options read_command_line(int argc, char** argv, std::optional<int>& exit_code) 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    exit_code = app.exit(error) == 0 ? 0 : kUsage;
+    exit_code = app.exit(error) == 0 ? 0 : kWrongUsage;
     return options;
   }
   if (const auto good = combine(given, options); !good) {
     fmt::print(stderr, "serverledge-bench: {}\n", good.error().message);
-    exit_code = kUsage;
+    exit_code = kWrongUsage;
   }
   return options;
 }

@@ -52,6 +52,24 @@ std::int64_t integer(const std::string& json, const std::vector<std::string>& pa
   return static_cast<std::int64_t>(number(json, path));
 }
 
+// Answers until the sixth request, then nothing for half a second, then all that have come meanwhile.
+class StallingServer {
+ public:
+  static constexpr auto kStall = std::chrono::milliseconds(500);
+  CommandRun bench(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"-f", "noop", "-n", "100"});
+    return server_.bench(std::move(arguments));
+  }
+
+ private:
+  std::mutex one_at_a_time_;
+  CountingServer server_{[this](int number, const HttpRequest&) {
+    const std::lock_guard lock(one_at_a_time_);
+    if (number == 5) std::this_thread::sleep_for(kStall);
+    return HttpResponse::json(200, "{}");
+  }};
+};
+
 }  // namespace
 
 TEST_CASE("exactly the asked number of requests is sent, however many connections send them", "[bench]") {
@@ -119,24 +137,6 @@ TEST_CASE("a body larger than the socket's buffer is sent whole", "[bench]") {
     CHECK(wrong == 0);
   }
 }
-
-// Answers until the sixth request, then nothing for half a second, then all that have come meanwhile.
-class StallingServer {
- public:
-  static constexpr auto kStall = std::chrono::milliseconds(500);
-  CommandRun bench(std::vector<std::string> arguments) const {
-    arguments.insert(arguments.begin(), {"-f", "noop", "-n", "100"});
-    return server_.bench(std::move(arguments));
-  }
-
- private:
-  std::mutex one_at_a_time_;
-  CountingServer server_{[this](int number, const HttpRequest&) {
-    const std::lock_guard lock(one_at_a_time_);
-    if (number == 5) std::this_thread::sleep_for(kStall);
-    return HttpResponse::json(200, "{}");
-  }};
-};
 
 TEST_CASE("an open loop counts from when a call was due, also where the server stalls", "[bench]") {
   // With 100 calls a second, and nothing answered from 50 to 550 ms at the earliest, those due up to 150 ms

@@ -158,6 +158,19 @@ class Logs(unittest.TestCase):
                 for line in lines:
                     self.assertRegex(line, r'"request":"\w+-[0-9a-f]{32}"' if form == "json" else r"request=\w+-[0-9a-f]{32}")
 
+    def test_containers_are_told_of_with_the_call_that_they_started_or_went_for(self):
+        source = "def handler(params, context):\n    return context['RequestId']\n"
+        with live.node(SERVER, {"log.level": "debug", "container.pool.memory": 64, "sandbox.stock.python": 0,
+                                "sandbox.stock.nodejs": 0}) as node:
+            node.create("first", source)
+            node.create("second", source)
+            first, second = (json.loads(json.loads(node.invoke(name)[2])["Result"]) for name in ("first", "second"))
+            for line in (f"container started request={first} function=first", f"container started request={second} function=second",
+                         f"container gone request={second} function=first reason=evicted"):
+                live.eventually(lambda: line in node.log(), line)
+            self.assertEqual(node.request("POST", "/delete", {"Name": "second"})[0], 200)
+            live.eventually(lambda: "container gone request=none function=second" in node.log(), "what nobody's call was about")
+
     def test_nothing_of_params_results_and_output_is_in_a_log_of_any_level(self):
         with live.node(SERVER, {"log.level": "debug"}) as node:
             node.create("echo", "def handler(params, context):\n    print('out-secret')\n    return params\n")

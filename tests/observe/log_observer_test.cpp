@@ -114,10 +114,10 @@ TEST_CASE("Nothing of params, results, output or a function's messages is writte
     LogRig rig(LogLevel::kDebug, format);
     rig.observer->completed(rig.invocation, rig.report);
     rig.observer->rejected(rig.invocation, {ErrorCode::kNoResources, "full", "queue_full"});
-    rig.observer->container_started(*rig.invocation.function, std::chrono::milliseconds(1));
+    rig.observer->container_started(*rig.invocation.function, std::chrono::milliseconds(1), "hello-1");
     rig.observer->container_failed(*rig.invocation.function,
                                    {ErrorCode::kFunctionFailed, "no module", "secret"}, "hello-1");
-    rig.observer->container_gone(*rig.invocation.function, "expired");
+    rig.observer->container_gone(*rig.invocation.function, "expired", {});
     rig.report.failure = Failure{FailureKind::kRaised, "ValueError: secret-message", "secret-traceback"};
     rig.observer->completed(rig.invocation, rig.report);
     CHECK(rig.lines.size() == 6);
@@ -151,9 +151,9 @@ TEST_CASE("A combined observer tells each of its parts everything", "[log]") {
   const auto both = combine({one.observer, other.observer});
   both->completed(one.invocation, one.report);
   both->rejected(one.invocation, {ErrorCode::kDeadline, "late", "deadline"});
-  both->container_started(*one.invocation.function, std::chrono::milliseconds(1));
+  both->container_started(*one.invocation.function, std::chrono::milliseconds(1), "hello-1");
   both->container_failed(*one.invocation.function, {ErrorCode::kUnavailable, "away", {}}, "hello-1");
-  both->container_gone(*one.invocation.function, "expired");
+  both->container_gone(*one.invocation.function, "expired", "hello-1");
   both->log(LogLevel::kInfo, "event", {{"a", "b"}});
   CHECK(one.lines.size() == 6);
   CHECK(one.lines == other.lines);
@@ -188,6 +188,17 @@ TEST_CASE("A container that did not start is a line with the request that it was
   rig.observer->container_failed(*rig.invocation.function, {ErrorCode::kDeadline, "too slow", ""}, "hello-1");
   REQUIRE(rig.lines.size() == 1);
   CHECK(contains(rig.lines[0], "warning container did not start request=hello-1 function=hello"));
+}
+
+TEST_CASE("What becomes of a container is a line with the request that it was for, if it was", "[log]") {
+  LogRig rig(LogLevel::kDebug);
+  rig.observer->container_started(*rig.invocation.function, std::chrono::milliseconds(2), "hello-1");
+  rig.observer->container_gone(*rig.invocation.function, "failed", "hello-1");
+  rig.observer->container_gone(*rig.invocation.function, "expired", {});
+  REQUIRE(rig.lines.size() == 3);
+  CHECK(contains(rig.lines[0], "debug container started request=hello-1 function=hello milliseconds=2.000"));
+  CHECK(contains(rig.lines[1], "debug container gone request=hello-1 function=hello reason=failed"));
+  CHECK(contains(rig.lines[2], "debug container gone request=none function=hello reason=expired"));
 }
 
 TEST_CASE("Levels are known by name", "[log]") {

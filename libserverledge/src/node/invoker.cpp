@@ -246,13 +246,13 @@ Result<ExecutionReport> Invoker::execute(Invocation& invocation, Lease lease, Du
   report.queueing_time = waited;
   if (lease.cold()) {
     const TimePoint begin = clock_.now();
-    const Result<void> started = start(lease, report.init_time);
+    const Result<void> started = start(lease, report.init_time, invocation.id);
     observer_.passed(invocation, {.stage = Stage::kStart,
                                   .begin = begin,
                                   .end = clock_.now(),
                                   .error = started ? nullptr : &started.error()});
     if (!started) {
-      finish(std::move(lease), {.executed = false, .doomed = true});
+      finish(std::move(lease), {.executed = false, .doomed = true}, invocation.id);
       observer_.container_failed(*invocation.function, started.error(), invocation.id);
       if (started.error().code == ErrorCode::kNoResources) return Unexpected(started.error());
       report.failure = start_failure(started.error());
@@ -285,10 +285,12 @@ Result<ExecutionReport> Invoker::call(Invocation& invocation, Lease lease, Execu
   report.result = std::move(reply.result);
   report.failure = std::move(reply.failure);
   report.output = std::move(reply.output);
-  finish(std::move(lease), {.executed = true,
-                            .doomed = reply.doomed,
-                            .duration = report.duration,
-                            .output_bytes = report.result.size()});
+  finish(std::move(lease),
+         {.executed = true,
+          .doomed = reply.doomed,
+          .duration = report.duration,
+          .output_bytes = report.result.size()},
+         invocation.id);
   observer_.passed(invocation, {.stage = Stage::kExecute,
                                 .begin = begin,
                                 .end = end,
@@ -297,9 +299,9 @@ Result<ExecutionReport> Invoker::call(Invocation& invocation, Lease lease, Execu
   return report;
 }
 
-Result<void> Invoker::start(Lease& lease, Duration& init_time) {
+Result<void> Invoker::start(Lease& lease, Duration& init_time, std::string_view request) {
   const TimePoint begin = clock_.now();
-  destroy_all(lease.take_victims());
+  destroy_all(lease.take_victims(), request);
   Result<std::unique_ptr<Container>> container =
       runtime_.create(*lease.function(), later(clock_.now(), options_.start_timeout));
   init_time = clock_.now() - begin;
@@ -311,13 +313,13 @@ Result<void> Invoker::start(Lease& lease, Duration& init_time) {
   }
   carry_out(effects);
   if (wake_upkeep_) wake_upkeep_();  // the start may have used up some stock
-  observer_.container_started(*lease.function(), init_time);
+  observer_.container_started(*lease.function(), init_time, request);
   return {};
 }
 
 /// What the call itself has doomed is destroyed here and now, so that its memory is free when the caller has
 /// the answer.
-void Invoker::finish(Lease&& lease, const Settlement& settlement) {
+void Invoker::finish(Lease&& lease, const Settlement& settlement, std::string_view request) {
   Effects effects;
   {
     const std::scoped_lock lock(mutex_);
@@ -326,7 +328,7 @@ void Invoker::finish(Lease&& lease, const Settlement& settlement) {
   std::vector<Discarded> discarded = std::exchange(effects.discarded, {});
   carry_out(effects);
   if (settlement.doomed) {
-    destroy_all(std::move(discarded));
+    destroy_all(std::move(discarded), request);
   } else {
     defer(std::move(discarded));
   }
@@ -373,7 +375,7 @@ Result<int> Invoker::prewarm(const FunctionPtr& function, int count, bool force_
       break;
     }
     Duration init_time{0};
-    const Result<void> up = start(*lease, init_time);
+    const Result<void> up = start(*lease, init_time, {});
     finish(std::move(*lease), {.executed = false, .doomed = !up});
     if (!up) {
       observer_.container_failed(*function, up.error(), {});
@@ -538,7 +540,8 @@ void Invoker::defer(std::vector<Discarded> discarded) {
   if (wake_upkeep_) wake_upkeep_();
 }
 
-void Invoker::destroy_all(std::vector<Discarded> discarded) {
+/// `request`: the id of the call that they are given up for; empty if none.
+void Invoker::destroy_all(std::vector<Discarded> discarded, std::string_view request) {
   for (Discarded& given_up : discarded) {
     if (given_up.container) given_up.container->destroy();
     given_up.container.reset();
@@ -549,7 +552,7 @@ void Invoker::destroy_all(std::vector<Discarded> discarded) {
       scheduler_->destroyed(given_up.id, clock_.now(), effects);
     }
     carry_out(effects);
-    if (given_up.function) observer_.container_gone(*given_up.function, given_up.reason);
+    if (given_up.function) observer_.container_gone(*given_up.function, given_up.reason, request);
   }
 }
 

@@ -25,14 +25,14 @@ class CombinedObserver final : public Observer {
   void rejected(const Invocation& invocation, const Error& error) override {
     for (const auto& observer : observers_) observer->rejected(invocation, error);
   }
-  void container_started(const Function& function, Duration init_time) override {
-    for (const auto& observer : observers_) observer->container_started(function, init_time);
+  void container_started(const Function& function, Duration init_time, std::string_view request) override {
+    for (const auto& observer : observers_) observer->container_started(function, init_time, request);
   }
   void container_failed(const Function& function, const Error& error, std::string_view request) override {
     for (const auto& observer : observers_) observer->container_failed(function, error, request);
   }
-  void container_gone(const Function& function, std::string_view reason) override {
-    for (const auto& observer : observers_) observer->container_gone(function, reason);
+  void container_gone(const Function& function, std::string_view reason, std::string_view request) override {
+    for (const auto& observer : observers_) observer->container_gone(function, reason, request);
   }
   void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override {
     for (const auto& observer : observers_) observer->log(level, event, fields);

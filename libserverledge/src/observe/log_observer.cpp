@@ -99,6 +99,8 @@ bool is_word(std::string_view value) {
 
 std::string milliseconds(Duration duration) { return fmt::format("{:.3f}", seconds(duration) * 1000); }
 
+std::string_view or_none(std::string_view request) { return request.empty() ? "none" : request; }
+
 class LogObserver final : public Observer {
  public:
   LogObserver(const LogOptions& options, Clock& clock)
@@ -145,23 +147,26 @@ class LogObserver final : public Observer {
                      {"reason", error.detail}});
   }
 
-  void container_started(const Function& function, Duration init_time) override {
+  void container_started(const Function& function, Duration init_time, std::string_view request) override {
     if (!logger_->should_log(spdlog::level::debug)) return;
     write(LogLevel::kDebug, "container started",
-          {{"function", function.name}, {"milliseconds", milliseconds(init_time)}});
+          {{"request", or_none(request)},
+           {"function", function.name},
+           {"milliseconds", milliseconds(init_time)}});
   }
 
   void container_failed(const Function& function, const Error& error, std::string_view request) override {
     once_in_a_while(LogLevel::kWarning, "container did not start", function.name + " " + error.message,
-                    {{"request", request.empty() ? "none" : request},
+                    {{"request", or_none(request)},
                      {"function", function.name},
                      {"code", to_string(error.code)},
                      {"error", error.message}});
   }
 
-  void container_gone(const Function& function, std::string_view reason) override {
+  void container_gone(const Function& function, std::string_view reason, std::string_view request) override {
     if (!logger_->should_log(spdlog::level::debug)) return;
-    write(LogLevel::kDebug, "container gone", {{"function", function.name}, {"reason", reason}});
+    write(LogLevel::kDebug, "container gone",
+          {{"request", or_none(request)}, {"function", function.name}, {"reason", reason}});
   }
 
   void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override {

@@ -136,7 +136,8 @@ void Metrics::rejected(const Invocation& invocation, const Error& error) {
   state_->functions.refused(invocation.function->name);
 }
 
-void Metrics::container_started(const Function& /*function*/, Duration /*init_time*/) {
+void Metrics::container_started(const Function& /*function*/, Duration /*init_time*/,
+                                std::string_view /*request*/) {
   state_->started.Increment();
 }
 
@@ -145,7 +146,8 @@ void Metrics::container_failed(const Function& /*function*/, const Error& /*erro
   state_->start_failed.Increment();
 }
 
-void Metrics::container_gone(const Function& /*function*/, std::string_view reason) {
+void Metrics::container_gone(const Function& /*function*/, std::string_view reason,
+                             std::string_view /*request*/) {
   state_->ends.Add({{"reason", std::string(reason)}}).Increment();
 }
 

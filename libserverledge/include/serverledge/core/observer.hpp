@@ -44,11 +44,14 @@ class Observer {
   /// An invocation ended here: executed (report), or not (error).
   virtual void completed(const Invocation& /*invocation*/, const ExecutionReport& /*report*/) {}
   virtual void rejected(const Invocation& /*invocation*/, const Error& /*error*/) {}
-  virtual void container_started(const Function& /*function*/, Duration /*init_time*/) {}
-  /// `request`: the invocation that it was to be started for; empty if none.
+  /// `request`, here and below: the id of the invocation that it was started, was to be started, or was given
+  /// up for; empty if none.
+  virtual void container_started(const Function& /*function*/, Duration /*init_time*/,
+                                 std::string_view /*request*/) {}
   virtual void container_failed(const Function& /*function*/, const Error& /*error*/,
                                 std::string_view /*request*/) {}
-  virtual void container_gone(const Function& /*function*/, std::string_view /*reason*/) {}
+  virtual void container_gone(const Function& /*function*/, std::string_view /*reason*/,
+                              std::string_view /*request*/) {}
   virtual void log(LogLevel /*level*/, std::string_view /*event*/,
                    std::initializer_list<LogField> /*fields*/) {}
 };

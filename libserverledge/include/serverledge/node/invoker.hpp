@@ -120,11 +120,11 @@ class Invoker final : private LeaseHome {
   Result<ExecutionReport> execute(Invocation& invocation, Lease lease, Duration waited);
   Result<ExecutionReport> call(Invocation& invocation, Lease lease, ExecutionReport report);
   Result<ExecutionReport> forward(Invocation& invocation, const Peer& peer);
-  Result<void> start(Lease& lease, Duration& init_time);
-  void finish(Lease&& lease, const Settlement& settlement);
+  Result<void> start(Lease& lease, Duration& init_time, std::string_view request);
+  void finish(Lease&& lease, const Settlement& settlement, std::string_view request = {});
   Result<ExecutionReport> report(const Invocation& invocation, Result<ExecutionReport> outcome);
   void carry_out(Effects& effects);
-  void destroy_all(std::vector<Discarded> discarded);
+  void destroy_all(std::vector<Discarded> discarded, std::string_view request = {});
   void defer(std::vector<Discarded> discarded);
   bool discard_if_dead(Lease& lease);
   void tick_policy();

@@ -63,9 +63,9 @@ class Metrics final : public Observer {
   void passed(const Invocation& invocation, const StagePassed& passed) override;
   void completed(const Invocation& invocation, const ExecutionReport& report) override;
   void rejected(const Invocation& invocation, const Error& error) override;
-  void container_started(const Function& function, Duration init_time) override;
+  void container_started(const Function& function, Duration init_time, std::string_view request) override;
   void container_failed(const Function& function, const Error& error, std::string_view request) override;
-  void container_gone(const Function& function, std::string_view reason) override;
+  void container_gone(const Function& function, std::string_view reason, std::string_view request) override;
   void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override;
 
  private:
