@@ -12,8 +12,9 @@ N passed, N failed, N skipped; the exit code is 0 only if nothing failed. A test
 is skipped, and the summary says so. Logs and the results as JUnit XML are under build/logs.
 
   --quick   only the unit tests of `release`: for the minutes between two edits
-  --all     also clang-tidy, the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, and a
-            Debian 12 virtual machine with systemd (tests/vm/run.sh)
+  --all     also clang-tidy, the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, the
+            Debian packages in a fresh root (tests/packaging/deb_test.sh), and a Debian 12 virtual machine with systemd
+            (tests/vm/run.sh)
   --help    this text
 
 With SERVERLEDGE_TEST_PODMAN=1 Podman is installed and tested, too; otherwise where it is there already.
@@ -42,7 +43,7 @@ summary=()
 case $mode in
   quick) stages=3 ;;
   normal) stages=5 ;;
-  all) stages=8 ;;
+  all) stages=9 ;;
 esac
 stage=0
 begin() {
@@ -142,7 +143,7 @@ main() {
   case $mode in
     quick) release_tests=(--label-regex '^unit$') ;;
     all)
-      purposes+=(fuzz vm)
+      purposes+=(fuzz package vm)
       sanitized=all
       sanitized_tests[1]='^(unit|integration)$'
       ;;
@@ -177,6 +178,9 @@ main() {
 
     begin "fuzz: build and short runs"
     build_and_run fuzz all "fuzz" --label-regex '^fuzz$'
+
+    begin "Debian packages, and their life in a fresh Debian 12"
+    check "Debian packages" tests/packaging/deb_test.sh
 
     begin "a Debian 12 with systemd, in a virtual machine"
     run_vm

@@ -88,7 +88,8 @@ int main(int argc, char** argv) {
   function.runtime = "python314";
   function.handler = "nothing.handler";
   function.memory_mb = 64;
-  const auto stored = node->update(std::move(function), "def handler(params, context):\n    return None\n");
+  const auto stored =
+      node->update_function(std::move(function), "def handler(params, context):\n    return None\n");
   if (!stored) fail(stored.error());
   const auto call = [&] {
     Invocation invocation;

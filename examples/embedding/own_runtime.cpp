@@ -1,5 +1,10 @@
 // A scheduler with a runtime of the program's own: queue, policies, cold starts and keep-alive for functions
 // that are C++ code, without HTTP, store and sandbox. Needs serverledge::core.
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -51,6 +56,43 @@ class NativeRuntime final : public ContainerRuntime {
   std::map<std::string, Body> bodies_;
 };
 
+Invocation invocation_of(const FunctionPtr& function) {
+  Invocation invocation;
+  invocation.function = function;
+  invocation.body = R"({"text": "hello"})";
+  invocation.params_size = invocation.body.size();
+  invocation.arrival = system_clock().now();
+  return invocation;
+}
+
+/// From a thread that must not block: it waits for one descriptor, with all the others that it may have.
+int call_from_event_loop(Invoker& invoker, const FunctionPtr& function, int calls) {
+  const int wake = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  int ended = 0;
+  int answered = 0;
+  CompletionQueue home([wake] { ::eventfd_write(wake, 1); });
+  for (int call = 0; call < calls; ++call) {
+    Invocation invocation = invocation_of(function);
+    invocation.asynchronous =
+        true;  // waits beyond the capacity of the queue, after those that somebody waits for
+    const auto submitted =
+        invoker.submit(std::move(invocation), home, [&](const Result<ExecutionReport>& report) {
+          ++ended;
+          if (report && !report->failure) ++answered;
+        });
+    if (!submitted) ++ended;
+  }
+  while (ended < calls) {
+    pollfd descriptor{wake, POLLIN, 0};
+    if (::poll(&descriptor, 1, 10'000) == 0) break;
+    std::uint64_t posts = 0;
+    ::eventfd_read(wake, &posts);
+    home.drain();  // runs what was given to `submit`, on this thread
+  }
+  ::close(wake);
+  return answered;
+}
+
 }  // namespace
 
 int main() {
@@ -76,16 +118,13 @@ int main() {
   std::vector<std::thread> callers;
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&invoker, &length] {
-      Invocation invocation;
-      invocation.function = length;
-      invocation.body = R"({"text": "hello"})";
-      invocation.params_size = invocation.body.size();
-      invocation.arrival = system_clock().now();
+      Invocation invocation = invocation_of(length);
       const Result<ExecutionReport> report = invoker.invoke(invocation);
       std::printf("%s\n", report ? report->result.c_str() : report.error().message.c_str());
     });
   }
   for (std::thread& caller : callers) caller.join();
+  std::printf("from an event loop: %d\n", call_from_event_loop(invoker, length, 2000));
   invoker.tick();  // once a second in a program that goes on: expiry, and destroying what nobody waits for
   invoker.close();
   invoker.kill();

@@ -28,7 +28,7 @@ Result<void> run() {
   function.runtime = "python314";
   function.handler = "greet.handler";
   function.memory_mb = 64;
-  Result<FunctionPtr> greet = node.update(std::move(function), kSource);
+  Result<FunctionPtr> greet = node.update_function(std::move(function), kSource);
   if (!greet) return Unexpected(greet.error());
 
   // In the process, on this thread; no byte goes through a socket of the node's.

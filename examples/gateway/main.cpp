@@ -151,7 +151,8 @@ int serve(int port, const sigset_t& stopping) {
   mean.runtime = "python314";
   mean.handler = "mean.handler";
   mean.memory_mb = 64;
-  if (auto stored = (*node)->update(std::move(mean), kFunction); !stored) return fail(stored.error());
+  if (auto stored = (*node)->update_function(std::move(mean), kFunction); !stored)
+    return fail(stored.error());
 
   Admission admission(3, 0.01, system_clock());
   HttpServerOptions options;

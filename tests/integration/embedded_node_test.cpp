@@ -62,7 +62,8 @@ class EmbeddedNode {
     function.runtime = "python314";
     function.handler = "times.handler";
     function.memory_mb = 64;
-    auto stored = node_->create(std::move(function), "FACTOR = " + std::to_string(factor) + "\n" + kSource);
+    auto stored =
+        node_->create_function(std::move(function), "FACTOR = " + std::to_string(factor) + "\n" + kSource);
     if (!stored) FAIL(stored.error().message);
     function_ = *stored;
   }

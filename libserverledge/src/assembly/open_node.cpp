@@ -321,12 +321,12 @@ void OpenedNode::stop(Duration drain) {
   if (parts_->cluster) parts_->cluster->close();
 }
 
-Result<FunctionPtr> OpenedNode::create(Function function, std::string_view code) {
+Result<FunctionPtr> OpenedNode::create_function(Function function, std::string_view code) {
   if (Result<void> fits = parts_->complete(function, code); !fits) return Unexpected(std::move(fits).error());
   return parts_->registry->create(std::move(function), code);
 }
 
-Result<FunctionPtr> OpenedNode::update(Function function, std::string_view code) {
+Result<FunctionPtr> OpenedNode::update_function(Function function, std::string_view code) {
   if (Result<void> fits = parts_->complete(function, code); !fits) return Unexpected(std::move(fits).error());
   return parts_->registry->update(std::move(function), code);
 }

@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
   function.handler = "answer.handler";
   function.memory_mb = 64;
   Result<FunctionPtr> stored =
-      (*node)->create(std::move(function), "def handler(params, context):\n    return 42\n");
+      (*node)->create_function(std::move(function), "def handler(params, context):\n    return 42\n");
   if (!stored) {
     std::fprintf(stderr, "%s\n", stored.error().message.c_str());
     return 1;

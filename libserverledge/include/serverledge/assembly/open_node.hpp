@@ -41,12 +41,6 @@ class OpenedNode final {
   /// the first.
   void stop(Duration drain);
 
-  /// Stores a function with its code (a tar, plain or gzip, or one source file), after the checks that
-  /// /create makes. kExists if the name is taken; else the errors of those checks and of the store.
-  Result<FunctionPtr> create(Function function, std::string_view code);
-  /// The same, whether or not there is a function of that name.
-  Result<FunctionPtr> update(Function function, std::string_view code);
-
   /// Where it listens, for a client on this machine: "127.0.0.1:1323". Empty before `start`.
   std::string address() const;
   /// The port it listens on; 0 before `start`.
@@ -59,6 +53,9 @@ class OpenedNode final {
   Result<FunctionPtr> create_function(std::string_view request);
   /// The same, whether or not there was one of that name.
   Result<FunctionPtr> update_function(std::string_view request);
+  /// The same of a function that is made in code, and its code: a tar, plain or gzip, or one source file.
+  Result<FunctionPtr> create_function(Function function, std::string_view code);
+  Result<FunctionPtr> update_function(Function function, std::string_view code);
   /// The object that `/status` answers, as JSON.
   std::string status() const;
   /// Sentences for the operator: what is missing on this machine, what a setting means that is easily
