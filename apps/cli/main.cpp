@@ -1,3 +1,4 @@
+#include <csignal>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -95,6 +96,7 @@ int run(int argc, char** argv) {
   }
   if (app.get_subcommands().empty()) return fail(kUsage, "a command is required; --help lists them");
   if (node.port == 0) node.port = configured_port();
+  std::signal(SIGPIPE, SIG_IGN);  // cpp-httplib writes to a node that may have gone
   NodeClient client(node);
   for (const auto& [command, action] : actions) {
     if (command->parsed()) return action(client);

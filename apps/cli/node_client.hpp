@@ -1,11 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/result.hpp"
-#include "serverledge/net/http_client.hpp"
+#include "serverledge/net/http_message.hpp"
 
 namespace serverledge::cli {
 
@@ -19,6 +20,9 @@ class NodeClient {
     bool verbose = false;  ///< tell of every exchange on stderr: method, address, status, sizes, time
   };
   explicit NodeClient(Options options);
+  ~NodeClient();
+  NodeClient(const NodeClient&) = delete;
+  NodeClient& operator=(const NodeClient&) = delete;
 
   /// The answer, whatever its status; an Error if there was none.
   Result<HttpResponse> get(const std::string& path);
@@ -26,11 +30,13 @@ class NodeClient {
   Result<HttpResponse> post(const std::string& path, std::string body, Duration limit);
 
  private:
-  Result<HttpResponse> exchange(const HttpRequest& request, Duration limit);
+  struct Connection;  // keeps cpp-httplib out of the commands
+  Result<HttpResponse> exchange(const char* method, const std::string& path, std::string body,
+                                Duration limit);
 
   Options options_;
-  HttpTarget target_;
-  HttpClient http_;
+  std::string name_;  // "127.0.0.1:1323"
+  std::unique_ptr<Connection> connection_;
 };
 
 /// `text` as one segment of a path: everything but letters, digits and `-_.~` percent-encoded.

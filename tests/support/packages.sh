@@ -6,7 +6,7 @@
 packages_for() {
   case $1 in
     build) # the library and the executables
-      echo g++ cmake ninja-build pkg-config ccache libtomlplusplus-dev \
+      echo g++ cmake ninja-build pkg-config ccache libcpp-httplib-dev libtomlplusplus-dev \
         libyaml-cpp-dev libfmt-dev libspdlog-dev libarchive-dev libsqlite3-dev libssl-dev libseccomp-dev \
         libcap-ng-dev libcli11-dev prometheus-cpp-dev libgrpc++-dev libprotobuf-dev protobuf-compiler \
         protobuf-compiler-grpc ;;
@@ -16,7 +16,7 @@ packages_for() {
     cluster) # what nodes of a cluster share
       echo etcd-server ;;
     libraries) # what the executables need where they have not been built
-      echo libstdc++6 libtomlplusplus3 libyaml-cpp0.7 libfmt9 libspdlog1.10 libarchive13 \
+      echo libstdc++6 libcpp-httplib0.11 libtomlplusplus3 libyaml-cpp0.7 libfmt9 libspdlog1.10 libarchive13 \
         libsqlite3-0 libssl3 libseccomp2 libcap-ng0 libprometheus-cpp-core1.0 libgrpc++1.51 libprotobuf32 ;;
     test) echo ansible-core curl debootstrap docker.io git iptables catch2 librapidcheck-dev clang-format clang-tidy shellcheck \
         etcd-client etcd-server iproute2 jq openssl prometheus prometheus-pushgateway pybind11-dev python3-dev python3-jsonschema python3-numpy python3-pytest python3-yaml systemd ;;
