@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "assembly/node_settings.hpp"
 #include "serverledge/runtime/docker_runtime.hpp"
 #include "serverledge/runtime/routing_runtime.hpp"
 #include "serverledge/runtime/sandbox_runtime.hpp"
@@ -36,30 +37,24 @@ SandboxOptions sandbox_options(const Configuration& configuration, const std::st
 
 constexpr const char* kUsualSocket = "/var/run/docker.sock";
 
-/// A variable of the environment; empty if it is not set.
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets it
-  return value == nullptr ? std::string() : value;
-}
-
 /// Where `docker login` keeps what it was told; empty if that cannot be known.
 std::string usual_docker_folder() {
-  if (std::string folder = environment("DOCKER_CONFIG"); !folder.empty()) return folder;
-  const std::string home = environment("HOME");
+  if (std::string folder = environment_variable("DOCKER_CONFIG"); !folder.empty()) return folder;
+  const std::string home = environment_variable("HOME");
   return home.empty() ? std::string() : home + "/.docker";
 }
 
 std::string tls_folder(const Configuration& configuration) {
   if (configuration.is_set("container.docker.tls")) return configuration.text("container.docker.tls");
-  if (environment("DOCKER_TLS_VERIFY").empty()) return {};
-  const std::string folder = environment("DOCKER_CERT_PATH");
+  if (environment_variable("DOCKER_TLS_VERIFY").empty()) return {};
+  const std::string folder = environment_variable("DOCKER_CERT_PATH");
   return folder.empty() ? usual_docker_folder() : folder;
 }
 
 /// Where an engine should be; empty if nothing says that there is one.
 std::string engine_host(const Configuration& configuration) {
   if (configuration.is_set("container.docker.host")) return configuration.text("container.docker.host");
-  if (std::string host = environment("DOCKER_HOST"); !host.empty()) return host;
+  if (std::string host = environment_variable("DOCKER_HOST"); !host.empty()) return host;
   const bool wanted = configuration.text("container.runtime") == "docker";
   return wanted || ::access(kUsualSocket, R_OK | W_OK) == 0 ? fmt::format("unix://{}", kUsualSocket)
                                                             : std::string();

@@ -17,12 +17,12 @@ constexpr const char* kArchitecture = "amd64";
 
 double machine_cores() { return std::max(1U, std::thread::hardware_concurrency()); }
 
-std::string environment(const char* name) {
+}  // namespace
+
+std::string environment_variable(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets it
   return value == nullptr ? "" : value;
 }
-
-}  // namespace
 
 NodeOptions node_options(const Configuration& configuration, const std::string& node_key) {
   NodeOptions options;
@@ -66,9 +66,9 @@ HttpServerOptions server_options(const Configuration& configuration) {
 Result<std::string> store_path(const Configuration& configuration) {
   if (configuration.is_set("store.path")) return configuration.text("store.path");
   if (::geteuid() == 0) return std::string("/var/lib/serverledge");
-  if (const std::string state = environment("XDG_STATE_HOME"); state.starts_with('/'))
+  if (const std::string state = environment_variable("XDG_STATE_HOME"); state.starts_with('/'))
     return state + "/serverledge";
-  if (const std::string home = environment("HOME"); home.starts_with('/'))
+  if (const std::string home = environment_variable("HOME"); home.starts_with('/'))
     return home + "/.local/state/serverledge";
   return Unexpected(ErrorCode::kInvalid,
                     "store.path: set it, since neither XDG_STATE_HOME nor HOME says where to keep things");

@@ -15,6 +15,9 @@ NodeOptions node_options(const Configuration& configuration, const std::string& 
 /// What the configuration says of the server: where it listens, and how many requests it works on.
 HttpServerOptions server_options(const Configuration& configuration);
 
+/// A variable of the process's environment; empty if it is not set.
+std::string environment_variable(const char* name);
+
 /// The folder of the node's store; ":memory:" for none. kInvalid if it can be told from nothing.
 Result<std::string> store_path(const Configuration& configuration);
 
