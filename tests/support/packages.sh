@@ -23,7 +23,7 @@ packages_for() {
     podman) echo podman ;;
     fuzz) echo clang libfuzzer-14-dev libclang-rt-14-dev rapidjson-dev ;;
     package) echo debootstrap file lintian ;; # the Debian packages and their test
-    vm) echo debootstrap qemu-system-x86 cpio ;;
+    vm) echo cpio debootstrap dpkg-dev file qemu-system-x86 ;;
     *) echo "packages_for: unknown purpose '$1'" >&2; return 1 ;;
   esac
 }

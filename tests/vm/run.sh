@@ -14,11 +14,10 @@ newcomer would, as root and as an ordinary user, each from a plain shell and as 
   - the limits: memory, processes, time
   - the tests of the sandbox, with their hostile functions, and of control groups
 
-With --only deployment it does what an operator would (guest/deployment.py), with the packages that lie in build/release/packages:
-install them, and set up a cluster by Ansible.
+Then it does what an operator would (guest/deployment.py): install the packages, and set up a cluster by Ansible.
 
   --shell      a root shell in it instead ("newcomer" is the ordinary user; end it with `poweroff`, or Ctrl-A X)
-  --only I     only as I: root, root-service, user or user-service; or only `deployment`
+  --only I     only as I: root, root-service, user or user-service; or only what an operator does: deployment
   --timeout S  give up after S seconds (default: 10800; on an idle machine it takes some ten minutes)
   --fresh      make the Debian root anew; it is kept otherwise, until what it is made from changes
   --help       this text
@@ -102,7 +101,7 @@ make_overlay() {
   cp -r docs examples tests "$target/"
   cp -r $release/bin $release/libexec "$target/$release/"
   find "$target/$release" -type f -exec strip --strip-debug {} + 2>/dev/null || true  # scripts it refuses
-  if [ -d $release/packages ]; then cp -r $release/packages "$target/$release/"; fi
+  if $with_packages; then cp -r $release/packages "$target/$release/"; fi
   sed "s|@CHECKOUT@|$PWD|" tests/vm/guest/serverledge-vm.service >"$overlay/etc/systemd/system/serverledge-vm.service"
   ln -s ../serverledge-vm.service "$overlay/etc/systemd/system/multi-user.target.wants/"
   (cd "$overlay" && find . -mindepth 1 -print0 | cpio -0 -o -H newc --quiet -R 0:0) >"$vm/overlay.cpio"
@@ -111,7 +110,7 @@ make_overlay() {
 
 # qemu with our kernel and root: machine <kernel parameters> <qemu options...>, into the array `machine`.
 machine() {
-  local parameters="rdinit=/init console=ttyS0 panic=-1 quiet systemd.mask=serial-getty@ttyS0.service $1"
+  local parameters="rdinit=/init mitigations=off console=ttyS0 panic=-1 quiet systemd.mask=serial-getty@ttyS0.service $1"
   shift
   machine=(qemu-system-x86_64 -accel 'tcg,thread=multi' -cpu max -smp 2 -m 3584 -nodefaults -display none -no-reboot
     -kernel "$vm/vmlinuz" -initrd "$vm/initrd" -append "$parameters" "$@")
@@ -138,10 +137,17 @@ run_tests() {
 }
 
 require_packages build run test vm
+with_packages=false
+if ! $shell && [[ -z $only || $only = deployment ]]; then with_packages=true; fi
 make_root
 say "building release"
 cmake --preset release -DSERVERLEDGE_BUILD_TESTS=ON >"$vm/configure.log" 2>&1 || { tail -n 20 "$vm/configure.log" >&2; exit 1; }
 NINJA_STATUS='  [%f/%t] ' cmake --build --preset release --target "${targets[@]}"
+if $with_packages; then
+  say "making the packages"  # of all that is built
+  rm -rf $release/packages
+  (cd $release && cpack -G DEB) >"$vm/cpack.log" 2>&1 || { tail -n 20 "$vm/cpack.log" >&2; fail "cpack failed"; }
+fi
 make_overlay
 if $shell; then
   machine "serverledge.run=shell systemd.debug_shell=ttyS0" -chardev stdio,mux=on,id=console -serial chardev:console -mon console

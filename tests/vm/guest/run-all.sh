@@ -22,7 +22,7 @@ for identity in root root-service user user-service; do
         "${run[@]}" --user "${home[@]}" -p Delegate=yes "${checks[@]}" ;;
   esac || echo "FAIL $identity: the checks ended with $?"
 done
-if [ "$wanted" = deployment ]; then
+if [ "$wanted" = all ] || [ "$wanted" = deployment ]; then
   "${run[@]}" python3 tests/vm/guest/deployment.py deployment || echo "FAIL deployment: the checks ended with $?"
 fi
 echo DONE
