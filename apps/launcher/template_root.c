@@ -199,10 +199,46 @@ static int fill_world(const struct template_options* o, struct template_failure*
   return bind_folder(o->code, ".world/code", f);
 }
 
+// The root of this process may be a folder somewhere in the mount namespace, after a chroot. What is done to
+// all mounts is done from the namespace's own root, and whoever enters a namespace arrives there: the new
+// root must take its place, not that of the folder. -1 where that cannot be had, which without a chroot is no
+// matter.
+static int own_mounts(void) { return open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC); }
+
+static int make_mounts_private(void) {
+  int mounts = own_mounts();
+  int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int result = -1;
+  if (mounts >= 0 && root >= 0 && setns(mounts, CLONE_NEWNS) == 0) {
+    result = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    if (result == 0) result = fchdir(root) == 0 && chroot(".") == 0 ? 0 : -1;
+  } else {
+    result = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+  }
+  int saved = errno;
+  if (mounts >= 0) close(mounts);
+  if (root >= 0) close(root);
+  errno = saved;
+  return result;
+}
+
+// From the folder that is to be the root, with the namespace's root as this process's own.
+static int leave_chroot(void) {
+  int mounts = own_mounts();
+  int folder = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int result = folder < 0 ? -1 : 0;
+  if (result == 0 && mounts >= 0 && setns(mounts, CLONE_NEWNS) == 0) result = fchdir(folder);
+  int saved = errno;
+  if (mounts >= 0) close(mounts);
+  if (folder >= 0) close(folder);
+  errno = saved;
+  return result;
+}
+
 static int start_root(const struct template_options* o, struct template_failure* f) {
   static const char* const kFolders[] = {"app", "proc", "tmp", "run", "var", "home"};
   TRY(unshare(CLONE_NEWNS), SL_STEP_MOUNT_NAMESPACE, "");
-  TRY(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), SL_STEP_MOUNT_NAMESPACE, "/");
+  TRY(make_mounts_private(), SL_STEP_MOUNT_NAMESPACE, "/");
   TRY(mount("root", o->mount_point, "tmpfs", MS_NOSUID, "size=16m,nr_inodes=4096,mode=0755"), SL_STEP_ROOT,
       o->mount_point);
   TRY(chdir(o->mount_point), SL_STEP_ROOT, o->mount_point);
@@ -215,6 +251,7 @@ static int start_root(const struct template_options* o, struct template_failure*
 
 static int finish_root(struct template_failure* f) {
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+  TRY(leave_chroot(), SL_STEP_PIVOT, "/");
   TRY(syscall(SYS_pivot_root, ".", ".") != 0, SL_STEP_PIVOT, "/");
   TRY(umount2(".", MNT_DETACH), SL_STEP_PIVOT, "/");  // the old root lies over the new one
   TRY(chdir("/"), SL_STEP_PIVOT, "/");

@@ -93,5 +93,43 @@ class Certificates(unittest.TestCase):
                 self.assertIn("is not MEMBER=ADDRESS", str(raised.exception))
 
 
+class Chroot(unittest.TestCase):
+    SCRIPT = """
+        set -e
+        mount -t tmpfs outside "$1"
+        root=$1/root server=$2 checkout=$3
+        mkdir -p "$root/tmp" "$root/run"
+        for folder in bin sbin lib lib64; do
+          if [ -L /$folder ]; then cp -P /$folder "$root"; fi
+        done
+        for folder in /usr /etc /dev /proc "$checkout"; do
+          mkdir -p "$root$folder"
+          mount --rbind "$folder" "$root$folder"
+        done
+        mount --make-rshared /  # as systemd does: nothing may get out that way
+        before=$(cat /proc/self/mounts)
+        status=0
+        chroot "$root" /usr/bin/python3 -B -c "$4" "$server" "$checkout" || status=$?
+        [ "$(cat /proc/self/mounts)" = "$before" ] || { echo "mounts have changed"; exit 9; }
+        exit $status"""
+    INSIDE = """if True:
+        import sys
+        sys.path.insert(0, sys.argv[2] + "/tests")
+        from support import live_node as live
+        with live.node(sys.argv[1], {"container.runtime": "sandbox"}) as node:
+            node.create("answer", "def handler(params, context):\\n    return 42\\n")
+            print(node.invoke("answer"))"""
+
+    def test_a_node_serves_in_a_chroot_into_a_plain_folder(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can chroot")
+        with tempfile.TemporaryDirectory(prefix="serverledge-test-") as folder:
+            done = subprocess.run(["unshare", "--mount", "--propagation=private", "sh", "-c", self.SCRIPT, "sh", folder,
+                                   os.path.abspath(SERVER), DEPLOY.parents[1], self.INSIDE],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * live.DEADLINE)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn('"Result":"42"', done.stdout)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -1,7 +1,5 @@
 // What an operator meets: the command line, the configuration and the first lines of the log of a real
 // server.
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <string>
@@ -9,7 +7,6 @@
 
 #include "support/command_run.hpp"
 #include "support/node_process.hpp"
-#include "support/skip.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
@@ -115,34 +112,6 @@ TEST_CASE("a node that cannot have its address, or its store, says which key, an
   const CommandRun no_store = second.run({second.path()});
   CHECK(no_store.exit_code == 2);
   CHECK_THAT(no_store.err, Contains("store.path"));
-}
-
-TEST_CASE("a node in a chroot into a plain folder says what is wrong, and the way on", "[integration]") {
-  if (::geteuid() != 0) skip_test("only root can chroot");
-  // The machine's own files, bound into a folder that is no mount itself.
-  // The machine's own files, bound into a folder that is no mount itself.
-  const char* const kScript = R"sh(
-    set -e
-    server=$2 checkout=${2%/build/*} root=$1/root
-    mount -t tmpfs outside "$1"
-    mkdir -p "$root/tmp" "$root/run"
-    for folder in bin sbin lib lib64; do
-      if [ -L /$folder ]; then cp -P /$folder "$root"; fi
-    done
-    for folder in /usr /etc /proc /dev "$checkout"; do
-      mkdir -p "$root$folder"
-      mount --rbind "$folder" "$root$folder"
-    done
-    exec chroot "$root" timeout -s KILL 60 "$server")sh";
-  const TemporaryFolder folder;
-  const CommandRun plain =
-      run_command({"unshare", "--mount", "--propagation=private", "sh", "-c", kScript, "sh", folder.path(),
-                   SERVERLEDGE_SERVER},
-                  {"HOME=/tmp", "SERVERLEDGE_STORE_PATH=:memory:", "SERVERLEDGE_API_PORT=0",
-                   "SERVERLEDGE_CONTAINER_RUNTIME=sandbox"});
-  CAPTURE(plain.err);
-  CHECK(plain.exit_code == 2);
-  CHECK_THAT(plain.err, Contains("no mount point") && Contains("mount --bind DIR DIR"));
 }
 
 TEST_CASE("a node says at start where it listens, what it serves and who can reach it", "[integration]") {

@@ -87,10 +87,10 @@ std::string wrong_machine(const sl_event& event) {
   const bool of_root = event.step == SL_STEP_PIVOT ||
                        (event.step == SL_STEP_MOUNT_NAMESPACE && std::strcmp(event.detail, "/") == 0);
   if (event.error != EINVAL || !of_root) return ". It needs Linux 5.12 or later";
-  return ". The root folder that the node sees is no mount point (as in a chroot into a plain folder) or an "
-         "initramfs, and sandboxes cannot leave it for their own: bind the folder to itself first, mount "
-         "--bind "
-         "DIR DIR, and chroot into it then; or use container.runtime: docker";
+  return ". The root that the node sees is an initramfs, or that of a chroot without /proc, which sandboxes "
+         "cannot leave for their own: mount /proc there, or start the node in a root that was pivoted to; or "
+         "use "
+         "container.runtime: docker";
 }
 
 }  // namespace
