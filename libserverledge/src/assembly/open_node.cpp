@@ -235,7 +235,7 @@ class NodeBuilder {
     HttpApiOptions api;
     api.body_max = configuration_.bytes("api.body.max");
     api.code_max = configuration_.bytes("api.code.max");
-    if (parts_.disk) api.code_inline_max = kLargestInlineCode;
+    if (parts_.cluster) api.code_inline_max = kLargestInlineCode;
     CodeDownloadOptions download;
     download.schemes = configuration_.list("code.url.schemes");
     download.size_max = api.code_max;
