@@ -297,5 +297,27 @@ TEST_CASE(
   CHECK(rig.cloud().empty());
 }
 
+TEST_CASE("While no balancer of the cloud takes calls, its nodes are there too", "[peers]") {
+  Rig rig;
+  rig.table.set_members(
+      {}, {{registration("a", "CLOUD")}, {registration("y", "CLOUD"), registration("z", "CLOUD")}});
+  const Peer y = registration("y", "CLOUD").peer;
+  const Peer z = registration("z", "CLOUD").peer;
+  rig.table.failed(y, rig.call("f"), {ErrorCode::kUnavailable, "refused", {}});
+  CHECK(rig.cloud() == std::vector<std::string>{"y", "z"});
+  rig.table.failed(z, rig.call("f"), {ErrorCode::kUnavailable, "refused", {}});
+  CHECK(rig.cloud() == std::vector<std::string>{"y", "z", "a"});
+  const auto cloud = rig.table.peers()->cloud;
+  CHECK(cloud[0].avoided(rig.clock.now()));
+  CHECK_FALSE(cloud[2].avoided(rig.clock.now()));
+  rig.clock.advance(seconds(10));  // also when it is time to try them again
+  CHECK(rig.cloud() == std::vector<std::string>{"y", "z", "a"});
+  PeerTable::Forwarded good;
+  good.answered = true;
+  good.function = "f";
+  rig.table.forwarded(z, rig.table.forwarding(z, {}), good);
+  CHECK(rig.cloud() == std::vector<std::string>{"y", "z"});
+}
+
 }  // namespace
 }  // namespace serverledge::test

@@ -49,6 +49,8 @@ class KnownPeer {
 
   /// To be used only if nothing else is left.
   bool avoided(TimePoint now) const { return now < avoid_until_ || swallows_calls(now); }
+  /// Calls have failed there, and none has succeeded since.
+  bool failing() const { return avoid_pause_ > Duration::zero(); }
   PeerView view(TimePoint now) const;
   const Resources& available() const { return available_; }
 

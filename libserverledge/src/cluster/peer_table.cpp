@@ -217,10 +217,11 @@ void PeerTable::State::publish_neighbours(PeerSnapshot& snapshot, TimePoint now)
 
 void PeerTable::State::publish_cloud(PeerSnapshot& snapshot, TimePoint now) {
   for (const KnownPeerPtr& peer : cloud_) peer->published = false;
-  if (!balancers_.empty()) {
-    for (const KnownPeerPtr& peer : balancers_) snapshot.cloud.push_back(peer->view(now));
-    return;
-  }
+  for (const KnownPeerPtr& peer : balancers_) snapshot.cloud.push_back(peer->view(now));
+  // One that died stays registered until its lease has ended: until then the nodes are a way as well.
+  const bool any_good = std::any_of(balancers_.begin(), balancers_.end(),
+                                    [](const KnownPeerPtr& peer) { return !peer->failing(); });
+  if (any_good) return;
   std::vector<KnownPeer*> nodes;
   for (const KnownPeerPtr& peer : cloud_) nodes.push_back(peer.get());
   std::stable_sort(nodes.begin(), nodes.end(), [&](const KnownPeer* a, const KnownPeer* b) {
