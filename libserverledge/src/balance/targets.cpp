@@ -1,6 +1,7 @@
 #include "balance/targets.hpp"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "serverledge/core/request_id.hpp"
@@ -40,10 +41,13 @@ Targets::~Targets() {
 void Targets::follow() {
   std::vector<Peer> peers;
   for (Registration& node : directory_.members(area_).nodes) peers.push_back(std::move(node.peer));
-  const std::scoped_lock lock(mutex_);
-  balancer_.set_targets(peers);
-  ++changes_;
-  changed_.notify_all();
+  {
+    const std::scoped_lock lock(mutex_);
+    balancer_.set_targets(peers);
+    ++changes_;
+    changed_.notify_all();
+  }
+  observer_.log(LogLevel::kInfo, "targets", {{"nodes", std::to_string(peers.size())}});
 }
 
 std::optional<Balancer::Choice> Targets::choose(const BalancedCall& call, Tried tried) {
