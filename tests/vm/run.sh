@@ -138,13 +138,16 @@ run_tests() {
 
 require_packages build run test vm
 with_packages=false
-if ! $shell && [[ -z $only || $only = deployment ]]; then with_packages=true; fi
+if ! $shell && [[ -z $only || $only = deployment ]]; then
+  with_packages=true
+  targets=(all)  # of which they are made
+fi
 make_root
 say "building release"
 cmake --preset release -DSERVERLEDGE_BUILD_TESTS=ON >"$vm/configure.log" 2>&1 || { tail -n 20 "$vm/configure.log" >&2; exit 1; }
 NINJA_STATUS='  [%f/%t] ' cmake --build --preset release --target "${targets[@]}"
 if $with_packages; then
-  say "making the packages"  # of all that is built
+  say "making the packages"
   rm -rf $release/packages
   (cd $release && cpack -G DEB) >"$vm/cpack.log" 2>&1 || { tail -n 20 "$vm/cpack.log" >&2; fail "cpack failed"; }
 fi
