@@ -12,9 +12,10 @@ remains() {
   getent passwd serverledge || true
   getent group serverledge || true
 }
-# As the service's unit does.
+# As the service's unit does; in the background, where $! is the node then.
 as_service() {
-  runuser -u serverledge -- env XDG_STATE_HOME=/var/lib XDG_RUNTIME_DIR=/run HOME=/var/lib/serverledge "$@"
+  exec setpriv --reuid=serverledge --regid=serverledge --init-groups \
+    env XDG_STATE_HOME=/var/lib XDG_RUNTIME_DIR=/run HOME=/var/lib/serverledge "$@"
 }
 
 [ -z "$(remains)" ] || fail "the root is not fresh: $(remains)"
@@ -26,7 +27,6 @@ getent passwd serverledge >/dev/null || fail "the user is missing"
 [ ! -e /etc/systemd/system/multi-user.target.wants/serverledge-lb.service ] || fail "the load balancer is enabled"
 serverledge --check-config /etc/serverledge/serverledge-conf.yaml
 for page in man1/serverledge-cli.1 man1/serverledge-bench.1 man8/serverledge.8; do
-  # Without documentation, as in some images, there is none.
   [ -s /usr/share/man/$page.gz ] || fail "$page is missing"
 done
 ldconfig -p | grep -q 'libserverledge.so.0 .*=> /lib' || ldconfig -p | grep -q libserverledge.so.0 || fail "the library is unknown to ldconfig"
@@ -49,7 +49,7 @@ kill $node
 wait $node || true
 
 say "upgrade: what was changed stays"
-echo 'container.pool.memory: 2048' >>/etc/serverledge/serverledge-conf.yaml
+sed -i 's/^container.pool.memory: .*/container.pool.memory: 2048/' /etc/serverledge/serverledge-conf.yaml
 apt install --reinstall --no-install-recommends /tmp/serverledge_*.deb
 grep -q 'container.pool.memory: 2048' /etc/serverledge/serverledge-conf.yaml || fail "the configuration was overwritten"
 
