@@ -34,7 +34,8 @@ def setUpModule():
     prefix = folder / "prefix"
     # A program that is built must not be told of the source folder by the build's own environment.
     subprocess.run([CMAKE, "--install", BUILD, "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
-    shutil.copytree(pathlib.Path(SOURCE) / "examples/gateway", folder / "gateway")
+    for example in ("examples/gateway", "examples/embedding"):
+        shutil.copytree(pathlib.Path(SOURCE) / example, folder / pathlib.Path(example).name)
     shutil.copytree(pathlib.Path(__file__).parent / "host", folder / "host")
     hide = HIDE if can_hide() else []
     if not hide:
@@ -162,6 +163,14 @@ class WithCMake(unittest.TestCase):
             self.configure("wrong-host", "find_package(serverledge REQUIRED COMPONENTS nonsense)\n")
         with self.assertRaisesRegex(AssertionError, "version"):
             self.configure("late-host", "find_package(serverledge 7 REQUIRED)\n")
+
+
+    def test_the_programs_of_the_documentation_are_built_with_the_core(self):
+        # One of them: the others are compiled with the tests.
+        embedding, build = folder / "embedding", folder / "embedding/build"
+        run(CMAKE, "-S", embedding, "-B", build, *options())
+        run(CMAKE, "--build", build, "--target", "pool")
+        self.assertIn("large: started", run(build / "pool"))
 
 
 class Gateway(unittest.TestCase):

@@ -10,17 +10,13 @@ namespace {
 /// Ended calls that wait to be told; more are dropped.
 constexpr std::size_t kMostNews = 1000;
 
-/// Waking a thread takes longer than a decision: a call looks for its outcome for so long before it sleeps.
-/// It does not give its core away meanwhile, which on a busy machine would cost it a slice of time.
+/// Waking a thread takes longer than a decision: who waits looks for so long before it sleeps. It holds its
+/// core meanwhile, since giving it away on a busy machine would cost a slice of time.
 constexpr Duration kLook = std::chrono::microseconds(100);
-/// How many calls do not look after one that has looked in vain.
-constexpr int kModesty = 10;
 
-bool look_for(const std::atomic<bool>& flag, TimePoint until) {
-  while (!flag.load(std::memory_order_acquire)) {
-    if (system_clock().now() >= until) return false;
+void look_for(const std::atomic<bool>& flag, TimePoint until) {
+  while (!flag.load(std::memory_order_acquire) && system_clock().now() < until) {
   }
-  return true;
 }
 
 }  // namespace
@@ -59,13 +55,10 @@ Decision PolicyBridge::decide(const Invocation& invocation, const NodeView& view
   outcome_.reset();
   ++number_;
   has_outcome_.store(false);
+  has_task_.store(true);
   asked_.notify_one();
   lock.unlock();
-  if (modesty_ > 0) {
-    --modesty_;
-  } else if (!look_for(has_outcome_, later(begin, std::min(timeout_, kLook)))) {
-    modesty_ = kModesty;
-  }
+  look_for(has_outcome_, later(begin, std::min(timeout_, kLook)));
   lock.lock();
   answered_.wait_until(lock, later(begin, timeout_), [this] { return outcome_ || ended_; });
   counts_.waited += system_clock().now() - begin;
@@ -102,14 +95,22 @@ void PolicyBridge::remember(Task task) {
     return;
   }
   news_.push_back(std::move(task));
+  has_task_.store(true);
   asked_.notify_one();
 }
 
 std::optional<Task> PolicyBridge::next() {
   policy_thread_.store(std::this_thread::get_id());
+  {
+    const std::scoped_lock lock(mutex_);
+    busy_ = late_ = false;
+    has_task_.store(question_ || !news_.empty() || ended_);
+  }
+  const TimePoint idle_since = system_clock().now();
+  if (calls_are_dense_) look_for(has_task_, later(idle_since, kLook));
   std::unique_lock lock(mutex_);
-  busy_ = late_ = false;
   asked_.wait(lock, [this] { return question_ || !news_.empty() || ended_; });
+  calls_are_dense_ = system_clock().now() - idle_since < kLook;
   if (ended_) return std::nullopt;
   busy_ = true;
   if (question_) {
@@ -144,6 +145,7 @@ void PolicyBridge::settle(Outcome outcome) {
 void PolicyBridge::end() {
   const std::scoped_lock lock(mutex_);
   ended_ = true;
+  has_task_.store(true);
   has_outcome_.store(true);
   asked_.notify_all();
   answered_.notify_all();

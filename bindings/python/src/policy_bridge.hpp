@@ -111,7 +111,8 @@ class PolicyBridge {
   const bool wants_ticks_;
   Duration timeout_ = std::chrono::milliseconds(20);
   std::atomic<std::thread::id> policy_thread_{};
-  std::atomic<bool> has_outcome_{false};  // for looking without the lock
+  std::atomic<bool> has_task_{false};     // as far as `next` is concerned
+  std::atomic<bool> has_outcome_{false};  // as far as `decide` is
 
   mutable std::mutex mutex_;
   std::condition_variable asked_;
@@ -124,7 +125,7 @@ class PolicyBridge {
   bool late_ = false;         // the policy thread is busy with what was given up
   bool busy_ = false;         // the policy thread is at some task
   bool ended_ = false;
-  int modesty_ = 0;  // of the asking call: calls that sleep at once
+  bool calls_are_dense_ = false;  // the policy thread's: the last task came soon
   Counts counts_;
 };
 
