@@ -42,8 +42,8 @@ TEST_CASE("a handler is told the request's id, its memory and the time that is l
   auto under_test = make_runtime_under_test();
   auto container =
       start(*under_test, under_test->python(of_handler("return [context['RequestId'], context['MemoryMB'], "
-                                                       "0 < context['RemainingSeconds'] <= 30]")));
-  CHECK(call(*container).result == "[\"main-0123456789abcdef0123456789abcdef\",128,true]");
+                                                       "0 < context['RemainingSeconds'] <= 90]")));
+  CHECK(call(*container, "{}", 90).result == "[\"main-0123456789abcdef0123456789abcdef\",128,true]");
 }
 
 TEST_CASE("what a function prints comes back when asked for, and only then", "[conformance]") {
