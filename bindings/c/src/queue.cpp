@@ -81,13 +81,14 @@ bool serverledge_queue_wait(serverledge_queue* queue, double timeout) {
 
 size_t serverledge_queue_drain(serverledge_queue* queue, size_t most) {
   if (queue == nullptr) return 0;
-  queue->signal.reset();
   std::size_t ran = 0;
   (void)guarded(nullptr, [&] {
     ran = queue->completions.drain(most);
     return SERVERLEDGE_OK;
   });
-  // What came while the queue was not empty has signalled nothing.
+  // Reset only now: what came and was run meanwhile must leave nothing to be read. What came and was not is
+  // seen.
+  queue->signal.reset();
   if (queue->completions.size() > 0) queue->signal.set();
   return ran;
 }
