@@ -18,7 +18,7 @@ Then it does what an operator would (guest/deployment.py): install the packages,
 
   --shell      a root shell in it instead ("newcomer" is the ordinary user; end it with `poweroff`, or Ctrl-A X)
   --only I     only as I: root, root-service, user or user-service; or only what an operator does: deployment
-  --timeout S  give up after S seconds (default: 10800; on an idle machine it takes some ten minutes)
+  --timeout S  give up after S seconds (default: 10800; on an idle machine it takes some twenty minutes)
   --fresh      make the Debian root anew; it is kept otherwise, until what it is made from changes
   --help       this text
 
