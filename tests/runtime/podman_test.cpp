@@ -11,8 +11,10 @@ TEST_CASE("functions run on Podman's service, and nothing is left of them", "[do
   const PodmanService podman;
   const DockerEngine& engine = podman.engine();
   const std::string image = engine.tiny_image();
-  DockerUnderTest under_test(
-      engine.host(), {.adjust = [&](DockerOptions& options) { options.images["python314"] = image; }});
+  DockerUnderTest under_test(engine.host(), {.adjust = [&](DockerOptions& options) {
+                               options.images["python314"] = image;
+                               options.init = false;  // which takes a package of its own there
+                             }});
   Function function = DockerUnderTest::custom(image);
   function.cpu_demand = 0.5;
   auto container = start(under_test, function);

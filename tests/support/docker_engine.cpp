@@ -102,7 +102,12 @@ std::string DockerEngine::tiny_image() const {
                                     "/images/create?fromSrc=-&repo=serverledge-test-tiny&tag=" + tag +
                                         "&changes=ENTRYPOINT%20%5B%22%2Ftiny%22%5D",
                                     tar.bytes(), true, "application/x-tar");
-  if (!has_image(name)) throw std::runtime_error("the image was not made: " + made.body);
+  if (has_image(name)) return name;
+  // Podman gives an image that it imports no name.
+  const std::size_t id = made.body.rfind("sha256:");
+  if (id == std::string::npos) throw std::runtime_error("the image was not made: " + made.body);
+  request("POST", "/images/" + made.body.substr(id + std::strlen("sha256:"), 64) +
+                      "/tag?repo=serverledge-test-tiny&tag=" + tag);
   return name;
 }
 
@@ -209,6 +214,12 @@ std::vector<std::string> OwnDockerEngine::command() const {
 void OwnDockerEngine::start() {
   process_.reset();
   process_.emplace(command(), folder_.file("log"), engine_);
+}
+
+void OwnDockerEngine::kill() {
+  process_->end(SIGKILL);
+  // Its containerd goes with it; where nobody reaps that, the next life would take it for alive.
+  std::filesystem::remove(folder_.file("exec/containerd/containerd.pid"));
 }
 
 PodmanService::PodmanService() : engine_("unix://" + folder_.file("socket")) {

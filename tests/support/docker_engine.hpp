@@ -84,7 +84,7 @@ class OwnDockerEngine {
   /// SIGTERM, and waits: its containers end with it.
   void stop() { process_->end(SIGTERM); }
   /// SIGKILL, and waits: its containers live on.
-  void kill() { process_->end(SIGKILL); }
+  void kill();
 
  private:
   std::vector<std::string> command() const;
