@@ -16,7 +16,7 @@ namespace serverledge {
 namespace {
 
 constexpr std::array kRuntimes{"python314", "nodejs17ng", "go125", "python312ml", "custom"};
-constexpr auto kAnswerPatience = std::chrono::seconds(2);
+constexpr auto kAnswerPatience = std::chrono::seconds(5);  // Podman runs programs to tell its version
 constexpr auto kOpenPatience = std::chrono::seconds(10);
 constexpr auto kRetryInterval = std::chrono::seconds(5);
 constexpr auto kUpkeepPatience = std::chrono::seconds(1);
