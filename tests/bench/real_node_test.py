@@ -23,7 +23,7 @@ class AgainstARealNode(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="serverledge-test-")))
-        cls.node = cls.enterClassContext(live.node(SERVER, {"api.concurrency": 64}))
+        cls.node = cls.enterClassContext(live.node(SERVER, {"scheduler.queue.capacity": 1000}))
         (cls.folder / "echo.py").write_text(SOURCE)
         for name in ("a", "b", "c"):
             cls.node.create(name, SOURCE)

@@ -163,7 +163,7 @@ class Commands(unittest.TestCase):
     def setUpClass(cls):
         live.installed("jq")
         live.installed("curl")
-        cls.node = cls.enterClassContext(live.node(BIN / "serverledge", {"container.pool.memory": 2048}))
+        cls.node = cls.enterClassContext(live.node(BIN / "serverledge", {"container.pool.memory": 2048, "scheduler.queue.capacity": 1000}))
 
     def prepare(self, page, folder):
         """The folder and the node as a reader has them who comes to the page."""
