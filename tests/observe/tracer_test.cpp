@@ -306,6 +306,7 @@ TEST_CASE("A file that can no longer be written costs spans, counted and told to
   rig.call(kCaller);
   until([&] { return rig.tracer->spans().written + rig.tracer->spans().dropped >= 8; });
   CHECK(rig.tracer->spans().dropped >= 1);
+  until([&] { return warnings->count >= 1; });
   CHECK(warnings->count >= 1);
   std::filesystem::create_directory(rig.folder.path() / "deeper");
   rig.call(kCaller);  // and it goes on when that is possible again

@@ -35,7 +35,8 @@ struct Balancing {
   }
   /// The key of the target that the call goes to; empty: none. It runs until `end`.
   std::string begin(const std::string& name, const std::vector<Balancer::TargetId>& tried = {}) {
-    call.function = name;
+    function_name = name;
+    call.function = function_name;
     const auto choice = balancer.choose(call, tried, now);
     if (!choice) return {};
     last = *choice;
@@ -55,6 +56,7 @@ struct Balancing {
   }
 
   Balancer balancer;
+  std::string function_name;
   BalancedCall call;
   Balancer::Choice last;
   TimePoint now = kStart;
