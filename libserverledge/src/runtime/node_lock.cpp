@@ -76,7 +76,8 @@ Result<std::string> kept_id(const std::string& store_path) {
   const std::string text = fresh + '\n';
   const bool written = ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        ::fsync(file.get()) == 0;
-  const bool broken = written && read_id(path).empty() && ::access(path.c_str(), F_OK) == 0;
+  // In this order: what another node places between the two is whole.
+  const bool broken = written && ::access(path.c_str(), F_OK) == 0 && read_id(path).empty();
   const bool placed = written && (broken ? ::rename(draft.c_str(), path.c_str()) == 0
                                          : ::link(draft.c_str(), path.c_str()) == 0 || errno == EEXIST);
   const int saved = errno;
