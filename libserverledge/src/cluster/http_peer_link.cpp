@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "net/load_headers.hpp"
 #include "serverledge/core/json.hpp"
 
 namespace serverledge {
@@ -45,23 +44,13 @@ HttpRequest request_for(const Invocation& invocation, TimePoint now) {
   return request;
 }
 
-std::optional<double> number(const HttpHeaders& headers, std::string_view name) {
-  const std::string* text = headers.find(name);
-  if (text == nullptr) return std::nullopt;
-  double value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc() || !std::isfinite(value)) return std::nullopt;
-  return std::clamp(value, 0.0, 1e9);
-}
-
 /// What the headers of the contract say of the node that answered, if it is the one that was asked.
 void read_load(const HttpHeaders& headers, const Peer& peer, PeerTable::Forwarded& outcome) {
   const std::string* node = headers.find("Serverledge-Node-Name");
-  const auto memory = number(headers, "Serverledge-Free-Mem");
-  const auto cores = number(headers, "Serverledge-Free-CPU");
-  if (node == nullptr || *node != peer.key || !memory || !cores) return;
+  const std::optional<Resources> available = available_resources(headers);
+  if (node == nullptr || *node != peer.key || !available) return;
   outcome.load_known = true;
-  outcome.available = {static_cast<std::int64_t>(*memory), static_cast<std::int64_t>(*cores * 1000)};
+  outcome.available = *available;
 }
 
 std::string in_quotes(std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "net/percent.hpp"
 #include "serverledge/core/json.hpp"
 
 namespace serverledge {
@@ -30,8 +31,8 @@ Result<void> ContainerNetwork::open(TimePoint deadline) {
 }
 
 Result<bool> ContainerNetwork::read(TimePoint deadline) {
-  const Result<HttpResponse> answer =
-      engine_.client.request({.path = "/networks/" + url_escaped(name_), .query = {}, .body = {}}, deadline);
+  const Result<HttpResponse> answer = engine_.client.request(
+      {.path = "/networks/" + percent_encoded(name_), .query = {}, .body = {}}, deadline);
   if (!answer) return Unexpected(answer.error());
   const Result<JsonDocument> document = JsonDocument::parse(answer->body);
   if (!document) {
@@ -72,7 +73,7 @@ Result<void> ContainerNetwork::make(TimePoint deadline) {
 void ContainerNetwork::remove(Duration patience) noexcept {
   if (!own_) return;
   const Result<HttpResponse> gone = engine_.client.request({.method = "DELETE",
-                                                            .path = "/networks/" + url_escaped(name_),
+                                                            .path = "/networks/" + percent_encoded(name_),
                                                             .query = {},
                                                             .body = {},
                                                             .patience = patience,

@@ -171,18 +171,4 @@ std::string text_member(const JsonValue& object, std::string_view name) {
   return std::string(value ? value->as_string().value_or("") : "");
 }
 
-std::string url_escaped(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) {
-      escaped += c;
-    } else {
-      escaped += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return escaped;
-}
-
 }  // namespace serverledge

@@ -74,7 +74,4 @@ class EngineClient {
 /// The text of an object's member; empty if there is none.
 std::string text_member(const JsonValue& object, std::string_view name);
 
-/// `text` as it may stand in a path or query.
-std::string url_escaped(std::string_view text);
-
 }  // namespace serverledge

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "net/percent.hpp"
 #include "runtime/docker/registry_credentials.hpp"
 
 #include "serverledge/core/json.hpp"
@@ -35,9 +36,9 @@ Image image_of(const JsonValue& answer) {
 /// The query of a pull: name, and tag or digest.
 std::string pull_query(std::string_view reference) {
   const std::size_t colon = reference.rfind(':');
-  if (reference.find('@') != std::string_view::npos) return "fromImage=" + url_escaped(reference);
-  return fmt::format("fromImage={}&tag={}", url_escaped(reference.substr(0, colon)),
-                     url_escaped(reference.substr(colon + 1)));
+  if (reference.find('@') != std::string_view::npos) return "fromImage=" + percent_encoded(reference);
+  return fmt::format("fromImage={}&tag={}", percent_encoded(reference.substr(0, colon)),
+                     percent_encoded(reference.substr(colon + 1)));
 }
 
 Unexpected unreadable_image() {

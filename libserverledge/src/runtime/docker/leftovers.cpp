@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "net/file_descriptor.hpp"
+#include "net/percent.hpp"
 #include "runtime/docker/container_network.hpp"
 #include "serverledge/core/json.hpp"
 
@@ -29,7 +30,7 @@ Result<std::vector<Owned>> list(Engine& engine, const char* path, const std::str
                                 TimePoint deadline) {
   const std::string filters = fmt::format(R"({{"label":["{}"]}})", label);
   const Result<HttpResponse> answer = engine.client.request(
-      {.path = path, .query = "all=1&filters=" + url_escaped(filters), .body = {}, .cleaning = cleaning},
+      {.path = path, .query = "all=1&filters=" + percent_encoded(filters), .body = {}, .cleaning = cleaning},
       deadline);
   if (!answer) return Unexpected(answer.error());
   const Result<JsonDocument> document = JsonDocument::parse(answer->body);
