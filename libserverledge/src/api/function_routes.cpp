@@ -72,8 +72,17 @@ Result<FunctionPtr> FunctionRoutes::store(std::string_view body, bool replace) {
   }
   const Result<std::string> code = read_code(fields, *function, requirements_);
   if (!code) return Unexpected(code.error());
-  return replace ? registry_.update(std::move(*function), *code)
-                 : registry_.create(std::move(*function), *code);
+  return enter(std::move(*function), *code, replace);
+}
+
+Result<FunctionPtr> FunctionRoutes::store(Function function, std::string_view code, bool replace) {
+  if (Result<void> fits = complete_function(function, code, requirements_); !fits)
+    return Unexpected(std::move(fits).error());
+  return enter(std::move(function), code, replace);
+}
+
+Result<FunctionPtr> FunctionRoutes::enter(Function function, std::string_view code, bool replace) {
+  return replace ? registry_.update(std::move(function), code) : registry_.create(std::move(function), code);
 }
 
 HttpResponse FunctionRoutes::answer(const HttpRequest& request, bool replace) {

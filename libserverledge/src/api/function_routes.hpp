@@ -25,8 +25,11 @@ class FunctionRoutes {
 
   /// What `/create` (or `/update`) does with that body: checks everything, then stores the function.
   Result<FunctionPtr> store(std::string_view body, bool replace);
+  /// The same of a function that was made in code.
+  Result<FunctionPtr> store(Function function, std::string_view code, bool replace);
 
  private:
+  Result<FunctionPtr> enter(Function function, std::string_view code, bool replace);
   HttpResponse answer(const HttpRequest& request, bool replace);
 
   FunctionRegistry& registry_;

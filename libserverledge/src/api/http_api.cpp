@@ -87,6 +87,14 @@ Result<FunctionPtr> HttpApi::update(std::string_view request) {
   return routes_->functions.store(request, /*replace=*/true);
 }
 
+Result<FunctionPtr> HttpApi::create(Function function, std::string_view code) {
+  return routes_->functions.store(std::move(function), code, /*replace=*/false);
+}
+
+Result<FunctionPtr> HttpApi::update(Function function, std::string_view code) {
+  return routes_->functions.store(std::move(function), code, /*replace=*/true);
+}
+
 std::string HttpApi::status() const { return routes_->status.status_text(); }
 
 void HttpApi::set_ready(bool ready) { routes_->status.set_ready(ready); }

@@ -50,19 +50,6 @@ NodeOptions node_options(const Configuration& configuration, const std::string& 
   return options;
 }
 
-HttpServerOptions server_options(const Configuration& configuration) {
-  HttpServerOptions options;
-  if (configuration.is_set("api.listen")) {
-    options.address = configuration.text("api.listen");
-  } else if (configuration.is_set("etcd.address")) {
-    options.address = "0.0.0.0";
-  }
-  options.port = static_cast<int>(configuration.integer("api.port"));
-  options.max_threads = static_cast<std::size_t>(configuration.integer("api.concurrency"));
-  options.min_threads = std::min(options.min_threads, options.max_threads);
-  return options;
-}
-
 Result<std::string> store_path(const Configuration& configuration) {
   if (configuration.is_set("store.path")) return configuration.text("store.path");
   if (::geteuid() == 0) return std::string("/var/lib/serverledge");

@@ -3,7 +3,6 @@
 #include <string>
 
 #include "serverledge/core/configuration.hpp"
-#include "serverledge/net/http_server.hpp"
 #include "serverledge/node/node.hpp"
 
 namespace serverledge {
@@ -11,9 +10,6 @@ namespace serverledge {
 /// What the configuration says of the machine, with what it leaves to the node decided: cores, architecture,
 /// starts.
 NodeOptions node_options(const Configuration& configuration, const std::string& node_key);
-
-/// What the configuration says of the server: where it listens, and how many requests it works on.
-HttpServerOptions server_options(const Configuration& configuration);
 
 /// A variable of the process's environment; empty if it is not set.
 std::string environment_variable(const char* name);

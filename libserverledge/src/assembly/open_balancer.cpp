@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "assembly/listening.hpp"
 #include "assembly/node_settings.hpp"
 #include "assembly/observers.hpp"
 #include "assembly/own_address.hpp"
@@ -15,9 +16,7 @@
 #include "serverledge/balance/load_balancer.hpp"
 #include "serverledge/cluster/stored_directory.hpp"
 #include "serverledge/cluster/stored_registry.hpp"
-#include "serverledge/net/http_client.hpp"
 #include "serverledge/net/http_server.hpp"
-#include "serverledge/net/route.hpp"
 
 namespace serverledge {
 
@@ -44,7 +43,6 @@ struct OpenedBalancer::Parts {
 
 namespace {
 
-constexpr const char* kEverywhere = "0.0.0.0";
 /// How often a stop looks whether it is to be shorter.
 constexpr Duration kDrainSlice = std::chrono::milliseconds(100);
 
@@ -75,11 +73,8 @@ void open_parts(const Configuration& configuration, OpenedBalancer::Parts& parts
   directory.areas.push_back(configuration.text("registry.area"));
   directory.lease = configuration.duration("registry.lease");
   parts.directory = make_stored_directory(std::move(directory), *parts.store, *parts.observer);
-  HttpServerOptions server = server_options(configuration);
+  HttpServerOptions server = server_options(configuration, parts.observer);
   parts.listening = server.address;
-  server.log = [observer = parts.observer](std::string_view event, std::string_view detail) {
-    observer->log(LogLevel::kWarning, event, {{"detail", detail}});
-  };
   parts.server = std::make_unique<HttpServer>(std::move(server), *parts.clock);
   parts.balancer =
       std::make_unique<LoadBalancer>(balancer_options(configuration), *parts.server, *parts.directory,
@@ -94,12 +89,8 @@ OpenedBalancer::~OpenedBalancer() { stop(Duration::zero()); }
 
 Result<void> OpenedBalancer::start() {
   Parts& parts = *parts_;
-  const Result<int> port = parts.server->start();
-  if (!port) {
-    Error error = port.error();
-    error.message.insert(0, "api.listen, api.port: ");
-    return Unexpected(std::move(error));
-  }
+  const Result<int> port = start_listening(*parts.server);
+  if (!port) return Unexpected(port.error());
   parts.port = *port;
   parts.self.port = *port;
   parts.directory->enlist(parts.self);
@@ -126,11 +117,7 @@ void OpenedBalancer::stop(Duration drain) {
   parts.server->stop();
 }
 
-std::string OpenedBalancer::address() const {
-  if (parts_->port == 0) return {};
-  const std::string& host = parts_->listening;
-  return HttpTarget::tcp(host == kEverywhere || host == "::" ? "127.0.0.1" : host, parts_->port).name();
-}
+std::string OpenedBalancer::address() const { return address_here(parts_->listening, parts_->port); }
 
 int OpenedBalancer::port() const { return parts_->port; }
 
@@ -172,13 +159,7 @@ Result<std::unique_ptr<OpenedBalancer>> open_balancer(const Configuration& confi
                  .balancer = true,
                  .address = [&address = parts->address] { return address.get(); }};
   parts->notices = parts->address.notices("this load balancer", "only this machine can send calls to it");
-  parts->notices.push_back(
-      is_loopback(parts->listening)
-          ? "nothing authenticates callers, so only this machine is listened to (api.listen)"
-          : fmt::format(
-                "nothing authenticates callers, and {} can be reached from outside: whoever reaches it "
-                "can run code on the nodes (api.listen)",
-                parts->listening));
+  parts->notices.push_back(listening_notice(parts->listening, "on the nodes"));
   return std::unique_ptr<OpenedBalancer>(new OpenedBalancer(std::move(parts)));
 }
 

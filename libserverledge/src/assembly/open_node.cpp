@@ -9,18 +9,16 @@
 #include <optional>
 #include <utility>
 
-#include "api/function_request.hpp"
 #include "assembly/cluster_parts.hpp"
 #include "assembly/container_runtimes.hpp"
+#include "assembly/listening.hpp"
 #include "assembly/node_settings.hpp"
 #include "assembly/observers.hpp"
 #include "assembly/stores.hpp"
 #include "serverledge/api/http_api.hpp"
 #include "serverledge/cluster/stored_registry.hpp"
 #include "serverledge/cluster/stored_results.hpp"
-#include "serverledge/net/http_client.hpp"
 #include "serverledge/net/http_server.hpp"
-#include "serverledge/net/route.hpp"
 #include "serverledge/policy/keep_alive_policy.hpp"
 #include "serverledge/runtime/code_archive.hpp"
 #include "serverledge/runtime/code_download.hpp"
@@ -57,8 +55,6 @@ struct OpenedNode::Parts {
 
   /// About once a second, on the node's upkeep thread.
   void keep_up();
-  /// Fills in what is to be known of a function's code, if this node can run it.
-  Result<void> complete(Function& function, std::string_view code) const;
   /// Says what an operator should know of a node that has just begun to listen there.
   void tell_start(const std::string& address) const;
 };
@@ -85,14 +81,6 @@ std::string code_folder(const std::string& store, const NodeLock& lock) {
   return (store == kMemory ? lock.folder() : store) + "/code";
 }
 
-/// An error about the value of a key, which names it.
-Error named(const char* key, Error error) {
-  error.message.insert(0, fmt::format("{}: ", key));
-  return error;
-}
-
-bool is_everywhere(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
-
 }  // namespace
 
 void OpenedNode::Parts::keep_up() {
@@ -103,16 +91,6 @@ void OpenedNode::Parts::keep_up() {
   std::vector<std::string> digests;
   for (const FunctionPtr& function : registry->list()) digests.push_back(function->code_digest);
   archive->collect(digests);
-}
-
-Result<void> OpenedNode::Parts::complete(Function& function, std::string_view code) const {
-  return complete_function(function, code,
-                           {.runtime = *runtime,
-                            .archive = *archive,
-                            .total = node->options().total,
-                            .download = {},
-                            .architecture = node->options().invoker.architecture,
-                            .in_cluster = cluster != nullptr});
 }
 
 void OpenedNode::Parts::tell_start(const std::string& address) const {
@@ -225,12 +203,9 @@ class NodeBuilder {
   }
 
   void open_door() {
-    HttpServerOptions options = server_options(configuration_);
+    HttpServerOptions options = server_options(configuration_, parts_.observer);
     parts_.listening = options.address;
     options.refused = parts_.container_networks;
-    options.log = [observer = parts_.observer](std::string_view event, std::string_view detail) {
-      observer->log(LogLevel::kWarning, event, {{"detail", detail}});
-    };
     parts_.server = std::make_unique<HttpServer>(std::move(options), *parts_.clock);
     HttpApiOptions api;
     api.body_max = configuration_.bytes("api.body.max");
@@ -271,12 +246,7 @@ class NodeBuilder {
     parts_.notices = configuration_.warnings();
     std::ranges::move(parts_.runtime->notices(), std::back_inserter(parts_.notices));
     if (parts_.cluster) std::ranges::move(parts_.cluster->notices(), std::back_inserter(parts_.notices));
-    parts_.notices.push_back(
-        is_loopback(parts_.listening)
-            ? "nothing authenticates callers, so only this machine is listened to (api.listen)"
-            : fmt::format("nothing authenticates callers, and {} can be reached from outside: "
-                          "whoever reaches it can run code here (api.listen)",
-                          parts_.listening));
+    parts_.notices.push_back(listening_notice(parts_.listening, "here"));
   }
 
   const Configuration& configuration_;
@@ -292,8 +262,8 @@ OpenedNode::~OpenedNode() { stop(Duration::zero()); }
 
 Result<void> OpenedNode::start() {
   Parts& parts = *parts_;
-  const Result<int> port = parts.server->start();
-  if (!port) return Unexpected(named("api.listen, api.port", port.error()));
+  const Result<int> port = start_listening(*parts.server);
+  if (!port) return Unexpected(port.error());
   parts.port = *port;
   if (parts.cluster) {
     if (Result<void> joined = parts.cluster->join(*parts.node, *port); !joined) {
@@ -321,21 +291,7 @@ void OpenedNode::stop(Duration drain) {
   if (parts_->cluster) parts_->cluster->close();
 }
 
-Result<FunctionPtr> OpenedNode::create_function(Function function, std::string_view code) {
-  if (Result<void> fits = parts_->complete(function, code); !fits) return Unexpected(std::move(fits).error());
-  return parts_->registry->create(std::move(function), code);
-}
-
-Result<FunctionPtr> OpenedNode::update_function(Function function, std::string_view code) {
-  if (Result<void> fits = parts_->complete(function, code); !fits) return Unexpected(std::move(fits).error());
-  return parts_->registry->update(std::move(function), code);
-}
-
-std::string OpenedNode::address() const {
-  if (parts_->port == 0) return {};
-  const std::string& host = parts_->listening;
-  return HttpTarget::tcp(is_everywhere(host) ? "127.0.0.1" : host, parts_->port).name();
-}
+std::string OpenedNode::address() const { return address_here(parts_->listening, parts_->port); }
 
 int OpenedNode::port() const { return parts_->port; }
 Node& OpenedNode::node() { return *parts_->node; }
@@ -344,6 +300,12 @@ Result<FunctionPtr> OpenedNode::create_function(std::string_view request) {
 }
 Result<FunctionPtr> OpenedNode::update_function(std::string_view request) {
   return parts_->api->update(request);
+}
+Result<FunctionPtr> OpenedNode::create_function(Function function, std::string_view code) {
+  return parts_->api->create(std::move(function), code);
+}
+Result<FunctionPtr> OpenedNode::update_function(Function function, std::string_view code) {
+  return parts_->api->update(std::move(function), code);
 }
 std::string OpenedNode::status() const { return parts_->api->status(); }
 const std::vector<std::string>& OpenedNode::notices() const { return parts_->notices; }

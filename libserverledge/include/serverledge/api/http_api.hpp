@@ -46,6 +46,9 @@ class HttpApi {
   /// What `/create` and `/update` do with that body, without HTTP.
   Result<FunctionPtr> create(std::string_view request);
   Result<FunctionPtr> update(std::string_view request);
+  /// The same of a function that is made in code, and its code as it would be decoded.
+  Result<FunctionPtr> create(Function function, std::string_view code);
+  Result<FunctionPtr> update(Function function, std::string_view code);
   /// The object that `/status` answers.
   std::string status() const;
 
