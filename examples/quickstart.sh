@@ -36,6 +36,7 @@ done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/support/packages.sh
+. tests/support/release_build.sh
 
 build=build/release
 bin=$build/bin
@@ -73,20 +74,6 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-
-build_node() {
-  local options=()
-  # Without its tests the project needs fewer packages. A build folder that has them already is left as it is.
-  if ! { [ -f $build/build.ninja ] && grep -q 'SERVERLEDGE_BUILD_TESTS:BOOL=ON' $build/CMakeCache.txt; }; then
-    options=(-DSERVERLEDGE_BUILD_TESTS=OFF)
-  fi
-  if ! { mkdir -p $build && [ -w $build ]; } 2>/dev/null; then
-    fail "cannot write to $PWD/$build (did another user build there?)"
-  fi
-  cmake --preset release "${options[@]}" >$build/configure.log 2>&1 ||
-    { tail -n 30 $build/configure.log >&2; fail "configuring failed"; }
-  NINJA_STATUS='  [%f/%t] ' cmake --build --preset release --target serverledge-server serverledge-cli
-}
 
 # The first of the given ports that nobody listens on; 0 stands for any.
 free_port() {
@@ -166,7 +153,7 @@ if $make; then require_packages build run; fi
 echo "  all there"
 
 step 2 "building (a few minutes the first time)"
-if $make; then build_node; else echo "  left out"; fi
+if $make; then build_release serverledge-server serverledge-cli; else echo "  left out"; fi
 
 step 3 "starting a node"
 start_node

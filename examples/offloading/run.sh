@@ -35,6 +35,7 @@ done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/support/packages.sh
+. tests/support/release_build.sh
 
 build=build/release
 bin=$build/bin
@@ -75,18 +76,6 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-
-build_all() {
-  local options=()
-  # Without its tests the project needs fewer packages. A build folder that has them already is left as it is.
-  if ! { [ -f $build/build.ninja ] && grep -q 'SERVERLEDGE_BUILD_TESTS:BOOL=ON' $build/CMakeCache.txt; }; then
-    options=(-DSERVERLEDGE_BUILD_TESTS=OFF)
-  fi
-  mkdir -p $build
-  cmake --preset release "${options[@]}" >$build/configure.log 2>&1 ||
-    { tail -n 30 $build/configure.log >&2; fail "configuring failed"; }
-  NINJA_STATUS='  [%f/%t] ' cmake --build --preset release --target serverledge-server serverledge-cli serverledge-bench
-}
 
 # That many ports on which nobody listens.
 free_ports() {
@@ -175,7 +164,7 @@ command -v etcd >/dev/null || fail "there is no etcd (Debian: apt-get install et
 echo "  all there"
 
 step 2 "building (a few minutes the first time)"
-if $make; then build_all; else echo "  left out"; fi
+if $make; then build_release serverledge-server serverledge-cli serverledge-bench; else echo "  left out"; fi
 
 step 3 "starting etcd, the edge and the cloud"
 folder=$(mktemp -d "${TMPDIR:-/tmp}/serverledge-offloading.XXXXXX")
