@@ -42,17 +42,12 @@ TEST_CASE("a custom image answers cold and warm, and nothing is left of it", "[d
   DockerUnderTest under_test(engine.host());
   const Function function = DockerUnderTest::custom(engine.tiny_image());
   auto container = start(under_test, function);
-  for (int n = 0; n < 3; ++n) {
-    const std::string params = "{\"n\":" + std::to_string(n) + "}";
-    const Reply reply = call(*container, params);
-    REQUIRE_FALSE(reply.failure);
-    CHECK(reply.result == params);
-  }
+  check_echoes(*container);
   CHECK(engine.containers(under_test.label()).size() == 1);
   container->destroy();
   CHECK_FALSE(container->alive());
   CHECK(under_test.leaves_nothing(engine));
-  const std::string network = "/networks/serverledge-" + under_test.lock().id();
+  const std::string network = under_test.network();
   CHECK(engine.request("GET", network, {}, false).status == 200);
   under_test.stop();
   CHECK(engine.request("GET", network, {}, false).status == 404);
@@ -92,7 +87,7 @@ TEST_CASE("a container has the limits of its function and no right that it does 
   CHECK(text_at(made, {"HostConfig", "Tmpfs", "/tmp"}).find("size=67108864") != std::string::npos);
   CHECK(text_at(made, {"Config", "User"}) == "\"65534:65534\"");
   CHECK(text_at(made, {"Config", "Labels", "serverledge.function"}) == "\"main\"");
-  const HttpResponse network = engine.request("GET", "/networks/serverledge-" + under_test.lock().id());
+  const HttpResponse network = engine.request("GET", under_test.network());
   CHECK(network.body.find(R"("com.docker.network.bridge.enable_icc":"false")") != std::string::npos);
   CHECK(text_at(network, {"Internal"}) == "false");
   const JsonDocument document = JsonDocument::parse(made.body).value();
@@ -117,7 +112,7 @@ TEST_CASE("what is relaxed by configuration is relaxed, and told", "[docker]") {
   CHECK(text_at(made, {"HostConfig", "ReadonlyRootfs"}) == "false");
   CHECK(text_at(made, {"HostConfig", "SecurityOpt"}) != R"(["no-new-privileges"])");
   CHECK(text_at(made, {"Config", "User"}) == "\"\"");
-  const HttpResponse network = engine.request("GET", "/networks/serverledge-" + under_test.lock().id());
+  const HttpResponse network = engine.request("GET", under_test.network());
   CHECK(text_at(network, {"Internal"}) == "true");
   REQUIRE(under_test.runtime().notices().size() == 1);
 }
@@ -234,7 +229,7 @@ TEST_CASE("the network is made anew when it is removed behind our back", "[docke
   DockerUnderTest under_test(engine.host());
   const Function function = DockerUnderTest::custom(engine.tiny_image());
   start(under_test, function)->destroy();
-  engine.request("DELETE", "/networks/serverledge-" + under_test.lock().id());
+  engine.request("DELETE", under_test.network());
   auto container = start(under_test, function);
   CHECK_FALSE(call(*container).failure);
 }

@@ -94,4 +94,13 @@ Function DockerUnderTest::custom(const std::string& image) {
   return function;
 }
 
+void check_echoes(Container& container) {
+  for (int n = 0; n < 3; ++n) {
+    const std::string params = "{\"n\":" + std::to_string(n) + "}";
+    const Reply reply = call(container, params);
+    REQUIRE_FALSE(reply.failure);
+    CHECK(reply.result == params);
+  }
+}
+
 }  // namespace serverledge::test

@@ -56,6 +56,8 @@ class DockerUnderTest final : public RuntimeUnderTest {
   std::string log() const { return observer_.text(); }
   /// The label that its containers carry.
   std::string label() const { return "serverledge.node%3D" + lock_->id(); }
+  /// The path of its network in the engine's API.
+  std::string network() const { return "/networks/serverledge-" + lock_->id(); }
   /// Whether its containers are gone from the engine, if not at once then with what its upkeep does.
   bool leaves_nothing(const DockerEngine& engine);
   /// Ends the runtime and gives up the lock, as a node does that stops.
@@ -75,5 +77,8 @@ class DockerUnderTest final : public RuntimeUnderTest {
 
 /// Ends the test as skipped if the engine lacks an image that examples/images/build.sh makes.
 void require_image(const DockerEngine& engine, const std::string& reference);
+
+/// Calls the tiny image's program three times: each answer is what it was given.
+void check_echoes(Container& container);
 
 }  // namespace serverledge::test

@@ -18,12 +18,7 @@ TEST_CASE("functions run on Podman's service, and nothing is left of them", "[do
   Function function = DockerUnderTest::custom(image);
   function.cpu_demand = 0.5;
   auto container = start(under_test, function);
-  for (int n = 0; n < 3; ++n) {
-    const std::string params = "{\"n\":" + std::to_string(n) + "}";
-    const Reply reply = call(*container, params);
-    REQUIRE_FALSE(reply.failure);
-    CHECK(reply.result == params);
-  }
+  check_echoes(*container);
   const Reply ended = call(*container, R"({"exit":3})");
   REQUIRE(ended.failure);
   CHECK(ended.failure->message == "the function's process exited with status 3");
@@ -37,7 +32,7 @@ TEST_CASE("functions run on Podman's service, and nothing is left of them", "[do
   CHECK(engine.containers(under_test.label()).empty());
   CHECK(under_test.log().find("Podman does not keep the containers of a network apart") != std::string::npos);
   CHECK(under_test.log().find("could not be removed") == std::string::npos);
-  const std::string network = "/networks/serverledge-" + under_test.lock().id();
+  const std::string network = under_test.network();
   CHECK(engine.request("GET", network, {}, false).status == 200);
   under_test.stop();
   CHECK(engine.request("GET", network, {}, false).status == 404);
