@@ -9,7 +9,8 @@ Usage: tests/run.sh [--quick | --all]
 Installs what is missing (Debian 12), checks the format of all sources, builds `release` and runs all its tests, then
 the unit tests under `asan` (address and undefined behaviour) and `tsan` (threads). The last line is the verdict:
 N passed, N failed, N skipped; the exit code is 0 only if nothing failed. A test that needs more rights than there are
-is skipped, and the summary says so. Logs and the results as JUnit XML are under build/logs.
+is skipped, and the summary says so. A test that failed runs once more, alone, and is named as unsteady if it passes
+then. Logs and the results as JUnit XML are under build/logs.
 
   --quick   only the unit tests of `release`: for the minutes between two edits
   --all     also clang-tidy, the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, the
@@ -95,13 +96,15 @@ build() {
 
 # run_tests <preset> <name> <ctest options...>: adds up what ctest reports.
 run_tests() {
-  local preset=$1 name=$2 results=$PWD/$logs/tests-$1.xml
+  local preset=$1 name=$2 results=$PWD/$logs/tests-$1.xml again=$PWD/$logs/tests-$1-again.xml
   shift 2
-  rm -f "$results"
+  rm -f "$results" "$again"
   # Its exit code tells less than its report. Many tests wait for something: one more than there are cores.
-  ctest --test-dir "build/$preset" --output-on-failure --parallel "$((jobs + 1))" --output-junit "$results" "$@" || true
+  # What failed runs once more, alone: a test that a starved machine made fail is told from one that fails, and is named.
+  ctest --test-dir "build/$preset" --output-on-failure --parallel "$((jobs + 1))" --output-junit "$results" "$@" ||
+    ctest --test-dir "build/$preset" --output-on-failure --rerun-failed --output-junit "$again" || true
   local counts
-  counts=$(python3 tests/support/ctest_report.py "$results" "$preset" "$logs/skipped") || counts="0 1 0"
+  counts=$(python3 tests/support/ctest_report.py "$results" "$again" "$preset" "$logs") || counts="0 1 0"
   record "$counts" "$name"
 }
 
@@ -124,13 +127,19 @@ run_vm() {
   record "${counts:-0 1 0}" "vm (Debian 12, systemd, cgroups v2)"
 }
 
+# tell <file> <what is in it>
+tell() {
+  [ -s "$logs/$1" ] || return 0
+  echo "$2:"
+  sed 's/^/  /' "$logs/$1"
+  echo
+}
+
 finish() {
   echo
-  if [ -s $logs/skipped ]; then
-    echo "SKIPPED, so not tested here:"
-    sed 's/^/  /' $logs/skipped
-    echo
-  fi
+  tell skipped "SKIPPED, so not tested here"
+  tell unsteady "UNSTEADY, failed beside others and passed alone"
+  tell failed "FAILED, and the last lines of what they printed"
   printf '%s\n' "${summary[@]}"
   echo "$passed passed, $failed failed, $skipped skipped"
   [ $failed -eq 0 ]
@@ -150,7 +159,7 @@ main() {
   esac
   [ -z "${SERVERLEDGE_TEST_PODMAN-}" ] || purposes+=(podman)
   mkdir -p $logs
-  rm -f $logs/skipped
+  rm -f $logs/{skipped,unsteady,failed}
 
   begin "looking for what is needed"
   require_packages "${purposes[@]}"
