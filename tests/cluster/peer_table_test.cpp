@@ -80,6 +80,21 @@ TEST_CASE("With three and more nodes the nearest ones are the neighbours (known 
   CHECK(rig.neighbours() == std::vector<std::string>{"b", "c"});
 }
 
+TEST_CASE("When as many questions are open as may be, an answer makes room for the next one", "[peers]") {
+  Rig rig;
+  rig.table.set_members({{registration("a"), registration("b"), registration("c")}, {}}, {});
+  const auto first = rig.table.due(rig.clock.now(), 2);
+  REQUIRE(first.size() == 2);
+  CHECK(rig.table.next_due() == later(rig.clock.now(), seconds(1)));  // until one of them is given up
+  rig.clock.advance(milliseconds(5));
+  rig.table.answered(first[0].peer, status(), rig.clock.now());
+  CHECK(rig.table.next_due() <= rig.clock.now());
+  const auto second = rig.table.due(rig.clock.now(), 2);
+  REQUIRE(second.size() == 1);
+  CHECK(second[0].host != first[0].host);
+  CHECK(second[0].host != first[1].host);
+}
+
 TEST_CASE("A node is no neighbour of itself", "[peers]") {
   Rig rig;
   rig.table.set_members({{registration("self"), registration("a")}, {}}, {});

@@ -89,7 +89,6 @@ ELSEWHERE = [
     ("examples/gateway/README.md", "curl http://127.0.0.1:8080/measure", "tests/packaging/install_test.py", '/measure'),
     ("examples/gateway/README.md", "curl http://127.0.0.1:8080/decisions", "tests/packaging/install_test.py", '/decisions'),
     ("tests/benchmarks/README.md", "cmake --preset release", "tests/run.sh", 'cmake --preset "$preset"'),
-    ("tests/benchmarks/README.md", "build/release/bin/cluster_test", "tests/cluster/status_exchange_cost.cpp", "[benchmark]"),
     ("tests/benchmarks/README.md", "tests/benchmarks/", "tests/docs/commands_test.py", "test_benchmarks_can_be_started"),
     ("examples/offloading/README.md", "examples/offloading/run.sh", "tests/integration/CMakeLists.txt", "examples/offloading/run.sh"),
 ]

@@ -1,8 +1,10 @@
 #include "serverledge/cluster/peer_table.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -19,6 +21,12 @@ constexpr Duration kReview = std::chrono::seconds(1);
 
 using KnownPeerPtr = std::shared_ptr<KnownPeer>;
 using Members = std::vector<KnownPeerPtr>;
+/// Nodes by the moment at which something is due with them: the first costs nothing to find.
+using Schedule = std::set<std::pair<TimePoint, std::uint64_t>>;
+
+TimePoint first_of(const Schedule& schedule) {
+  return schedule.empty() ? TimePoint::max() : schedule.begin()->first;
+}
 
 }  // namespace
 
@@ -41,6 +49,7 @@ class PeerTable::State {
   Members follow(const std::vector<Registration>& registered, const Members& before);
   KnownPeer* find(const Peer& peer) const;
   Duration until_next(const KnownPeer& peer);
+  KnownPeer* take_due(Schedule& schedule, TimePoint now);
   void publish(TimePoint now);
   void publish_neighbours(PeerSnapshot& snapshot, TimePoint now);
   void publish_cloud(PeerSnapshot& snapshot, TimePoint now);
@@ -52,9 +61,12 @@ class PeerTable::State {
   Vivaldi vivaldi_{random_};
   Members own_, cloud_, balancers_;
   std::unordered_map<std::uint64_t, KnownPeerPtr> asked_of_;  // own and cloud, by id
+  // Each of these is in one of the two:
+  Schedule waiting_;  // until it is asked
+  Schedule open_;     // until its answer counts as lost
+  std::size_t most_open_ = std::numeric_limits<std::size_t>::max();
   std::uint64_t next_id_ = 1;
   std::uint64_t next_call_ = 1;
-  TimePoint next_due_{};
   TimePoint reviewed_{};
   bool changed_ = true;
   std::shared_ptr<const PeerSnapshot> snapshot_ = std::make_shared<const PeerSnapshot>();
@@ -81,10 +93,18 @@ void PeerTable::State::set_members(const AreaMembers& own, const AreaMembers& cl
   cloud_ = follow(cloud.nodes, cloud_);
   balancers_ = follow(cloud.balancers, balancers_);
   asked_of_.clear();
+  waiting_.clear();
+  open_.clear();
   for (const Members* members : {&own_, &cloud_}) {
-    for (const KnownPeerPtr& peer : *members) asked_of_.emplace(peer->id(), peer);
+    for (const KnownPeerPtr& peer : *members) {
+      asked_of_.emplace(peer->id(), peer);
+      if (peer->asked()) {
+        open_.emplace(peer->answer_due(options_.answer_time), peer->id());
+      } else {
+        waiting_.emplace(peer->next_question(), peer->id());
+      }
+    }
   }
-  next_due_ = TimePoint{};
   changed_ = true;
 }
 
@@ -94,29 +114,29 @@ Duration PeerTable::State::until_next(const KnownPeer& peer) {
   return from_seconds(seconds(interval) * (0.9 + 0.2 * random_.uniform()));
 }
 
+/// The first of those with which something is due by now, taken out; null if it is with none.
+KnownPeer* PeerTable::State::take_due(Schedule& schedule, TimePoint now) {
+  if (schedule.empty() || schedule.begin()->first > now) return nullptr;
+  KnownPeer* peer = asked_of_.at(schedule.begin()->second).get();
+  schedule.erase(schedule.begin());
+  return peer;
+}
+
 std::vector<PeerTable::Question> PeerTable::State::due(TimePoint now, std::size_t most) {
   const std::scoped_lock lock(mutex_);
-  std::size_t open = 0;
-  for (const auto& [id, peer] : asked_of_) {
-    if (peer->asked() && peer->answer_due(options_.answer_time) <= now) {
-      peer->give_up(now, options_.answer_time, options_.interval);
-      changed_ = true;
-    }
-    open += peer->asked() ? 1 : 0;
+  most_open_ = most;
+  while (KnownPeer* peer = take_due(open_, now)) {
+    peer->give_up(now, options_.answer_time, options_.interval);
+    waiting_.emplace(peer->next_question(), peer->id());
+    changed_ = true;
   }
   std::vector<Question> questions;
-  next_due_ = TimePoint::max();
-  for (const auto& [id, peer] : asked_of_) {
-    if (!peer->asked() && open < most && peer->next_question() <= now) {
-      peer->ask(now, until_next(*peer));
-      questions.push_back({id, peer->registration().peer.host, peer->registration().udp_port});
-      ++open;
-    }
-    if (peer->asked()) {
-      next_due_ = std::min(next_due_, peer->answer_due(options_.answer_time));
-    } else if (open < most) {
-      next_due_ = std::min(next_due_, peer->next_question());
-    }
+  while (open_.size() < most) {
+    KnownPeer* peer = take_due(waiting_, now);
+    if (peer == nullptr) break;
+    peer->ask(now, until_next(*peer));
+    open_.emplace(peer->answer_due(options_.answer_time), peer->id());
+    questions.push_back({peer->id(), peer->registration().peer.host, peer->registration().udp_port});
   }
   if (now - reviewed_ >= kReview) {
     changed_ = true;
@@ -127,7 +147,8 @@ std::vector<PeerTable::Question> PeerTable::State::due(TimePoint now, std::size_
 
 TimePoint PeerTable::State::next_due() const {
   const std::scoped_lock lock(mutex_);
-  return next_due_;
+  // An answer makes room for the next question.
+  return open_.size() < most_open_ ? std::min(first_of(open_), first_of(waiting_)) : first_of(open_);
 }
 
 void PeerTable::State::answered(std::uint64_t id, StatusReport report, TimePoint now) {
@@ -135,6 +156,10 @@ void PeerTable::State::answered(std::uint64_t id, StatusReport report, TimePoint
   const auto found = asked_of_.find(id);
   if (found == asked_of_.end()) return;
   KnownPeer& peer = *found->second;
+  if (peer.asked()) {
+    open_.erase({peer.answer_due(options_.answer_time), id});
+    waiting_.emplace(peer.next_question(), id);
+  }
   const Duration round_trip = peer.answer(std::move(report), now);
   if (round_trip > Duration::zero() && peer.registration().peer.area == options_.area) {
     vivaldi_.update(peer.coordinates(), round_trip);

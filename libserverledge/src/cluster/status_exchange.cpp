@@ -24,8 +24,8 @@ namespace serverledge {
 namespace {
 
 constexpr std::size_t kLargestDatagram = 65536;
-constexpr std::size_t kMostOpen =
-    64;  // questions without an answer so far: their answers fit into the buffer
+/// Questions without an answer so far: their answers fit into the buffer.
+constexpr std::size_t kMostOpen = 64;
 constexpr int kReceiveBuffer = 1 << 20;
 constexpr int kBatch = 64;  // datagrams of one socket before the other one's turn
 constexpr Duration kOwnNewsFor = std::chrono::milliseconds(100);
@@ -94,8 +94,13 @@ class StatusExchange::Machine {
   void stop();
 
  private:
+  struct Ready {
+    bool answers = false;
+    bool questions = false;
+  };
+
   void run();
-  void wait(TimePoint now);
+  Ready wait(TimePoint now);
   void serve();
   void ask(TimePoint now);
   void receive();
@@ -148,13 +153,13 @@ void StatusExchange::Machine::stop() {
 void StatusExchange::Machine::run() {
   while (!stopping_) {
     ask(clock_.now());
-    wait(clock_.now());
-    receive();
-    serve();
+    const Ready ready = wait(clock_.now());
+    if (ready.answers) receive();
+    if (ready.questions) serve();
   }
 }
 
-void StatusExchange::Machine::wait(TimePoint now) {
+StatusExchange::Machine::Ready StatusExchange::Machine::wait(TimePoint now) {
   const TimePoint until = std::min(table_.next_due(), later(now, kLongestWait));
   const Duration left = std::max(until - now, Duration::zero());
   std::array<pollfd, 3> waits{pollfd{wake_.get(), POLLIN, 0}, pollfd{served_.get(), POLLIN, 0},
@@ -162,7 +167,8 @@ void StatusExchange::Machine::wait(TimePoint now) {
   poll(waits.data(), waits.size(),
        static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count()));
   eventfd_t woken = 0;
-  eventfd_read(wake_.get(), &woken);
+  if (waits[0].revents != 0) eventfd_read(wake_.get(), &woken);
+  return {.answers = waits[2].revents != 0, .questions = waits[1].revents != 0};
 }
 
 void StatusExchange::Machine::ask(TimePoint now) {
