@@ -78,8 +78,7 @@ def main():
     if not (build / "compile_commands.json").exists():
         sys.exit(f"tidy.py: {options.build} is not a configured build folder")
     version = subprocess.run(["clang-tidy", "--version"], capture_output=True, text=True, check=True).stdout
-    configurations = sorted(path for path in root.glob("**/.clang-tidy") if build not in path.parents)
-    common = [version, *(digest(path) for path in configurations)]
+    common = [version, digest(root / ".clang-tidy")]
     included = included_files(build, root)
     verdicts = build / "tidy"
     verdicts.mkdir(exist_ok=True)
