@@ -139,8 +139,9 @@ std::vector<EtcdEndpoint*> EtcdConnection::candidates() const {
   for (std::size_t i = 0; i < endpoints_.size(); ++i)
     all.push_back(endpoints_[(first + i) % endpoints_.size()].get());
   const TimePoint now = clock_.now();
-  std::ranges::stable_partition(
-      all, [now](const EtcdEndpoint* endpoint) { return endpoint->avoid_until.load() <= now; });
+  // Not that of std::ranges: clang 14 cannot compile what it returns.
+  std::stable_partition(all.begin(), all.end(),
+                        [now](const EtcdEndpoint* endpoint) { return endpoint->avoid_until.load() <= now; });
   return all;
 }
 
