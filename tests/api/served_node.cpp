@@ -16,7 +16,7 @@ T taken(Result<T> result, const std::string& what) {
 
 ServedNode::ServedNode(const Options& options)
     : store(taken(open_embedded_store(":memory:", system_clock()), "store")),
-      registry(make_stored_registry(*store, system_clock(), observer, StoreSharing::kAlone)),
+      registry(make_stored_registry(*store, system_clock(), observer)),
       results(*store, system_clock(), observer, std::chrono::minutes(30)) {
   NodeOptions node_options;
   node_options.invoker.node = "node-one";

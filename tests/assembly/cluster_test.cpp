@@ -34,6 +34,9 @@ class SharedStore final : public KeyValueStore {
     return store_.create(key, value, ttl);
   }
   Result<std::optional<std::uint64_t>> remove(std::string_view key) override { return store_.remove(key); }
+  Result<std::optional<std::uint64_t>> commit(const StoreTransaction& transaction) override {
+    return store_.commit(transaction);
+  }
   Result<std::vector<StoredEntry>> list(std::string_view prefix) override { return store_.list(prefix); }
   Result<std::vector<std::string>> keys(std::string_view prefix) override { return store_.keys(prefix); }
   Result<void> refresh(std::string_view key) override { return store_.refresh(key); }

@@ -113,8 +113,7 @@ class Rig {
 
   Observer observer_;
   std::unique_ptr<KeyValueStore> store_ = std::move(*open_embedded_store(":memory:", system_clock()));
-  std::unique_ptr<FunctionRegistry> functions_ =
-      make_stored_registry(*store_, system_clock(), observer_, StoreSharing::kShared);
+  std::unique_ptr<FunctionRegistry> functions_ = make_stored_registry(*store_, system_clock(), observer_);
   std::unique_ptr<NodeDirectory> directory_ =
       make_stored_directory({.areas = {"ROME"}, .lease = seconds(120)}, *store_, observer_);
   std::unique_ptr<LoadBalancer> balancer_;

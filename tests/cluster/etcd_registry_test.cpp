@@ -48,7 +48,7 @@ struct Member {
     if (!opened || !shared) throw std::runtime_error("cannot open the stores");
     disk = std::move(*opened);
     store = std::move(*shared);
-    registry = make_stored_registry(*store, system_clock(), observer, StoreSharing::kShared, disk.get());
+    registry = make_stored_registry(*store, system_clock(), observer, disk.get());
     results = std::make_unique<StoredResults>(*store, system_clock(), observer, 1800s);
   }
 
@@ -137,6 +137,51 @@ TEST_CASE("Of creates of one name on several nodes exactly one succeeds", "[etcd
   }
   CHECK(created == 1);
   CHECK(existed == 11);
+}
+
+TEST_CASE("Nodes that change one large function at the same time leave its code whole, and no other",
+          "[etcd][registry]") {
+  const EtcdProcess etcd(wanted());
+  const TemporaryFolder folder;
+  const Member members[] = {{etcd, folder.file("a")}, {etcd, folder.file("b")}, {etcd, folder.file("c")}};
+  // Few, so that nodes write and remove the same pieces.
+  const std::vector<std::string> codes{large_code(1), large_code(2), "small"};
+  const std::uint64_t seed = entropy();
+  INFO("seed " << seed);
+  std::atomic<int> failed = 0;
+  for (std::uint64_t round = 0; round < 15; ++round) {
+    {
+      std::vector<std::jthread> threads;
+      for (std::uint64_t node = 0; node < 3; ++node) {
+        threads.emplace_back([&, node] {
+          SeededRandom random(seed + 3 * round + node);
+          for (int change = 0; change < 2; ++change) {
+            FunctionRegistry& registry = *members[node].registry;
+            if (random.below(5) == 0) {
+              const auto removed = registry.remove("f");
+              if (!removed && removed.error().code != ErrorCode::kNotFound) ++failed;
+            } else if (random.below(5) == 0) {
+              const auto created = registry.create(function("f"), codes[random.below(3)]);
+              if (!created && created.error().code != ErrorCode::kExists) ++failed;
+            } else if (!registry.update(function("f"), codes[random.below(3)])) {
+              ++failed;
+            }
+          }
+        });
+      }
+    }
+    const auto record = members[0].store->get("/function/f").value();
+    const auto stored = record ? function_from_json(record->value) : Unexpected(ErrorCode::kNotFound, "");
+    std::vector<std::string> pieces;
+    if (stored && !stored->function.code_digest.empty()) {
+      for (const char* piece : {"0", "1", "2"})
+        pieces.push_back("/serverledge/code/f/" + stored->function.code_digest + "/" + piece);
+      CHECK(codes.at(stored->function.code_digest == sha256_hex(codes[0]) ? 0 : 1) ==
+            members[1].registry->code(stored->function).value());
+    }
+    CHECK(members[0].store->keys("/serverledge/code/").value() == pieces);
+  }
+  CHECK(failed == 0);
 }
 
 TEST_CASE("Records of the Go implementation are served, and ours are what it would have written",

@@ -184,8 +184,11 @@ TEST_CASE("With user and password calls and watches work, also after etcd forgot
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == ErrorCode::kUnavailable);
     CHECK_THAT(refused.error().message, Contains("etcd.user"));
+    CHECK(stranger->refusal() == refused.error().message);
   }
+  // Who was let in once is not wrong altogether.
   CHECK_THAT(store->put("elsewhere", "1").error().message, Contains("permission denied"));
+  CHECK(store->refusal().empty());
 }
 
 TEST_CASE("Over TLS with a client certificate, not without one, nor from another authority", "[etcd]") {

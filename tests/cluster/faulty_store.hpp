@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -28,6 +29,8 @@ class FaultyStore final : public KeyValueStore {
     error_ = std::move(error);
   }
   int calls() const { return calls_; }
+  /// Called just before each transaction: what other nodes do at that moment.
+  std::function<void()> before_commit;
 
   Result<std::optional<StoredEntry>> get(std::string_view key, std::optional<Duration> within) override {
     if (auto error = failure(false)) return Unexpected(*error);
@@ -46,6 +49,11 @@ class FaultyStore final : public KeyValueStore {
   Result<std::optional<std::uint64_t>> remove(std::string_view key) override {
     if (auto error = failure(false)) return Unexpected(*error);
     return store_.remove(key);
+  }
+  Result<std::optional<std::uint64_t>> commit(const StoreTransaction& transaction) override {
+    if (const auto meanwhile = before_commit) meanwhile();  // a copy: it may set another one
+    if (auto error = failure(!transaction.puts.empty())) return Unexpected(*error);
+    return store_.commit(transaction);
   }
   Result<std::vector<StoredEntry>> list(std::string_view prefix) override {
     if (auto error = failure(false)) return Unexpected(*error);

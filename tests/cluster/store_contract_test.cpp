@@ -105,6 +105,92 @@ TEST_CASE("A watch begins with all there is and then tells each change of its pr
   CHECK(std::is_sorted(revisions.begin(), revisions.end()));
 }
 
+TEST_CASE("A transaction makes all its changes at one revision, and watches are told each of them",
+          "[store]") {
+  const auto store = open_store();
+  const auto here = store->put("t/here", "1");
+  REQUIRE(here);
+  for (const char* key : {"t/old/a", "t/old/b", "t/oldest", "t/gone"}) REQUIRE(store->put(key, "x"));
+  RecordingListener listener;
+  const auto watch = store->watch("t/", listener);
+  REQUIRE(listener.lines(1).size() == 1);
+
+  const auto revision = store->commit({.conditions = {{"t/here", *here}, {"t/new", 0}},
+                                       .puts = {{"t/here", "2"}, {"t/new", "3"}},
+                                       .removals = {"t/gone", "t/never"},
+                                       .removed_prefixes = {"t/old/", "t/none/"}});
+  REQUIRE(revision);
+  REQUIRE(revision->has_value());
+  CHECK(*store->keys("t/") == Lines{"t/here", "t/new", "t/oldest"});
+  CHECK(store->get("t/here")->value() == StoredEntry{"t/here", "2", **revision});
+  CHECK(store->get("t/new")->value() == StoredEntry{"t/new", "3", **revision});
+
+  Lines told = listener.lines(6);
+  std::sort(told.begin() + 1, told.end());
+  told.erase(told.begin());
+  CHECK(told == Lines{"put t/here=2", "put t/new=3", "removed t/gone", "removed t/old/a", "removed t/old/b"});
+  const auto revisions = listener.revisions();
+  CHECK(std::all_of(revisions.begin() + 1, revisions.end(), [&](auto each) { return each == **revision; }));
+  REQUIRE(store->put("t/after", ""));
+  CHECK(listener.lines(7).back() == "put t/after=");
+}
+
+TEST_CASE("A transaction of which one condition does not hold changes nothing", "[store]") {
+  const auto store = open_store();
+  const auto first = store->put("t/a", "1");
+  const auto second = store->put("t/a", "2");
+  REQUIRE(second);
+  const auto other = store->put("v", "3");
+  using Conditions = std::vector<StoreTransaction::Condition>;
+  for (const Conditions& wrong :
+       {Conditions{{"t/a", *first}}, Conditions{{"t/a", 0}}, Conditions{{"t/none", *second}},
+        Conditions{{"t/a", *second}, {"t/b", *second}}}) {
+    const auto outcome = store->commit(
+        {.conditions = wrong, .puts = {{"u", "x"}}, .removals = {"v"}, .removed_prefixes = {"t/"}});
+    REQUIRE(outcome);
+    CHECK_FALSE(outcome->has_value());
+  }
+  CHECK(store->list("").value() == std::vector<StoredEntry>{{"t/a", "2", *second}, {"v", "3", *other}});
+  // What was removed and made anew is another entry.
+  REQUIRE(store->remove("t/a"));
+  REQUIRE(store->put("t/a", "2"));
+  CHECK_FALSE(store->commit({.conditions = {{"t/a", *second}}, .puts = {{"t/b", "x"}}})->has_value());
+  // An entry whose time has passed is not there.
+  REQUIRE(store->put("t/short", "1", 1s));
+  const TimePoint deadline = later(system_clock().now(), 60s);
+  std::optional<std::uint64_t> late;
+  while (!late && system_clock().now() < deadline) {
+    late = store->commit({.conditions = {{"t/short", 0}}, .puts = {{"t/short", "2"}}}).value();
+    std::this_thread::sleep_for(50ms);
+  }
+  CHECK(late.has_value());
+  CHECK(value_of(*store, "t/short") == "2");
+}
+
+TEST_CASE("Threads that each count up what they have read lose no count", "[store]") {
+  const auto store = open_store();
+  REQUIRE(store->put("count", "0"));
+  constexpr int kThreads = 6;
+  constexpr int kCounts = 20;
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&] {
+        for (int done = 0; done < kCounts;) {
+          const auto before = store->get("count");
+          if (!before || !*before) return;
+          const auto counted =
+              store->commit({.conditions = {{"count", (*before)->revision}},
+                             .puts = {{"count", std::to_string(std::stoi((*before)->value) + 1)}}});
+          if (!counted) return;
+          if (*counted) ++done;
+        }
+      });
+    }
+  }
+  CHECK(value_of(*store, "count") == std::to_string(kThreads * kCounts));
+}
+
 TEST_CASE("Whatever is written while watches begin is told exactly once, in order", "[store]") {
   const auto store = open_store();
   std::jthread writer([&](const std::stop_token& stop) {

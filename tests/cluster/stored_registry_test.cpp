@@ -52,13 +52,14 @@ std::string bytes(std::size_t size, std::uint64_t seed) {
 }
 
 /// A registry on a store in memory, with what a test wants to look at.
+using Keys = std::vector<std::string>;
+
 struct Fixture {
   std::unique_ptr<KeyValueStore> store = open();
   FaultyStore faulty{*store};
   ManualClock clock;
   RecordingObserver observer;
-  std::unique_ptr<FunctionRegistry> registry =
-      make_stored_registry(faulty, clock, observer, StoreSharing::kAlone);
+  std::unique_ptr<FunctionRegistry> registry = make_stored_registry(faulty, clock, observer);
 
   std::vector<std::string> code_keys() const { return *store->keys("/serverledge/code/"); }
 };
@@ -141,12 +142,12 @@ TEST_CASE("Functions and their code survive a restart", "[stored_registry]") {
   FunctionPtr other;
   {
     const auto store = open(folder.file("store"));
-    const auto registry = make_stored_registry(*store, system_clock(), observer, StoreSharing::kAlone);
+    const auto registry = make_stored_registry(*store, system_clock(), observer);
     created = *registry->create(function("large"), large);
     other = *registry->create(function("small"), "small");
   }
   const auto store = open(folder.file("store"));
-  const auto registry = make_stored_registry(*store, system_clock(), observer, StoreSharing::kAlone);
+  const auto registry = make_stored_registry(*store, system_clock(), observer);
   REQUIRE(registry->list().size() == 2);
   CHECK(**registry->find("large") == *created);
   CHECK(**registry->find("small") == *other);
@@ -241,6 +242,69 @@ TEST_CASE("Of 50 concurrent creates of one function exactly one succeeds, and it
   CHECK(fixture.code_keys().size() == (large ? 2 : 0));
 }
 
+TEST_CASE("A change that another node gets in between of is made on what is there then",
+          "[stored_registry]") {
+  Fixture fixture;
+  FunctionRegistry& here = *fixture.registry;
+  const auto there = make_stored_registry(*fixture.store, system_clock(), fixture.observer);
+  const std::string ours = bytes(1'500'000, 20);
+  const std::string theirs = bytes(1'500'000, 21);
+  const auto folder = [](const std::string& code) { return "/serverledge/code/f/" + sha256_hex(code) + "/"; };
+  const auto pieces = [&](const std::string& code) { return Keys{folder(code) + "0", folder(code) + "1"}; };
+  const auto once = [&](std::function<void()> meanwhile) {
+    fixture.faulty.before_commit = [&fixture, meanwhile = std::move(meanwhile)] {
+      fixture.faulty.before_commit = {};
+      meanwhile();
+    };
+  };
+
+  SECTION("the code that it had just written was removed, as of nobody") {
+    REQUIRE(here.create(function("f"), "small"));
+    once([&] {
+      REQUIRE(fixture.code_keys() == pieces(ours));
+      const auto starting = make_stored_registry(*fixture.store, system_clock(), fixture.observer);
+      REQUIRE(fixture.code_keys().empty());
+    });
+    const auto updated = here.update(function("f"), ours);
+    REQUIRE(updated);
+    CHECK(fixture.code_keys() == pieces(ours));
+    CHECK((here.code(**updated).value() == ours));
+  }
+  SECTION("the record was changed") {
+    REQUIRE(here.create(function("f"), "small"));
+    once([&] { REQUIRE(there->update(function("f"), theirs)); });
+    REQUIRE(here.update(function("f"), ours));
+    CHECK(fixture.code_keys() == pieces(ours));
+  }
+  SECTION("the record was removed") {
+    REQUIRE(here.create(function("f"), theirs));
+    once([&] { REQUIRE(there->remove("f")); });
+    REQUIRE(here.update(function("f"), ours));
+    CHECK(fixture.code_keys() == pieces(ours));
+  }
+  SECTION("the name was taken") {
+    once([&] { REQUIRE(there->create(function("f"), theirs)); });
+    CHECK(here.create(function("f"), ours).error().code == ErrorCode::kExists);
+    CHECK(fixture.code_keys() == pieces(theirs));
+  }
+  SECTION("what is to be removed was changed") {
+    REQUIRE(here.create(function("f"), ours));
+    once([&] { REQUIRE(there->update(function("f"), theirs)); });
+    REQUIRE(here.remove("f"));
+    CHECK(fixture.code_keys().empty());
+    CHECK_FALSE(fixture.store->get("/function/f")->has_value());
+  }
+  SECTION("others change it all the time") {
+    REQUIRE(there->create(function("f"), theirs));
+    fixture.faulty.before_commit = [&] { REQUIRE(there->update(function("f"), theirs)); };
+    CHECK(here.update(function("f"), ours).error().code == ErrorCode::kUnavailable);
+    CHECK(here.remove("f").error().code == ErrorCode::kUnavailable);
+    fixture.faulty.before_commit = {};
+    CHECK(here.remove("none").error().code == ErrorCode::kNotFound);
+    CHECK((there->code(**there->find("f")).value() == theirs));
+  }
+}
+
 TEST_CASE("A full disk in the middle of a create or update is told, and everything is as before",
           "[stored_registry]") {
   Fixture fixture;
@@ -264,31 +328,29 @@ TEST_CASE("A full disk in the middle of a create or update is told, and everythi
   }
 }
 
-TEST_CASE("Code that a cut-off create left behind is removed when the registry begins alone",
-          "[stored_registry]") {
+TEST_CASE("Code that a cut-off create left behind is removed when a registry begins", "[stored_registry]") {
   const auto store = open();
   RecordingObserver observer;
   const std::string large = bytes(1'500'000, 8);
   {
-    const auto registry = make_stored_registry(*store, system_clock(), observer, StoreSharing::kAlone);
+    const auto registry = make_stored_registry(*store, system_clock(), observer);
     REQUIRE(registry->create(function("whole"), large));
   }
   REQUIRE(store->put("/serverledge/code/cut/" + std::string(64, 'a') + "/0", "left"));
   REQUIRE(store->put("/serverledge/code/whole/" + std::string(64, 'b') + "/0", "left"));
-  {
-    const auto shared = make_stored_registry(*store, system_clock(), observer, StoreSharing::kShared);
-    CHECK(store->keys("/serverledge/code/")->size() == 4);
-  }
-  const auto registry = make_stored_registry(*store, system_clock(), observer, StoreSharing::kAlone);
-  CHECK(store->keys("/serverledge/code/")->size() == 2);
+  REQUIRE(store->put("/function/foreign", "not to be read"));
+  REQUIRE(store->put("/serverledge/code/foreign/" + std::string(64, 'c') + "/0", "whose, nobody knows"));
+  const auto registry = make_stored_registry(*store, system_clock(), observer);
+  CHECK(store->keys("/serverledge/code/whole/")->size() == 2);
+  CHECK(store->keys("/serverledge/code/")->size() == 3);
   CHECK((registry->code(**registry->find("whole")).value() == large));
 }
 
 TEST_CASE("Changes of another registry on the store are seen, in order, and told", "[stored_registry]") {
   const auto store = open();
   RecordingObserver observer;
-  const auto here = make_stored_registry(*store, system_clock(), observer, StoreSharing::kShared);
-  const auto there = make_stored_registry(*store, system_clock(), observer, StoreSharing::kShared);
+  const auto here = make_stored_registry(*store, system_clock(), observer);
+  const auto there = make_stored_registry(*store, system_clock(), observer);
   REQUIRE(there->create(function("before"), ""));
   std::mutex mutex;
   std::condition_variable changed;
@@ -400,7 +462,7 @@ TEST_CASE("Records that cannot be read are logged and passed over", "[stored_reg
   REQUIRE(store->put("/function/other", R"({"Name":"name"})"));
   REQUIRE(store->put("/function/code", R"({"Name":"code","TarFunctionCode":"*"})"));
   RecordingObserver observer;
-  const auto registry = make_stored_registry(*store, system_clock(), observer, StoreSharing::kAlone);
+  const auto registry = make_stored_registry(*store, system_clock(), observer);
   REQUIRE(registry->create(function("good"), "code"));
   CHECK(registry->list().size() == 1);
   CHECK(registry->find("text").error().code == ErrorCode::kNotFound);

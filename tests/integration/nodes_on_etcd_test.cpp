@@ -172,6 +172,38 @@ TEST_CASE("a node restarted while etcd is gone runs its functions, and learns la
   CHECK(eventually([&] { return call(a, "called") == "\"two\""; }));
 }
 
+TEST_CASE("a node that etcd does not let in is not started, and says so when it finds out later",
+          "[integration]") {
+  EtcdProcess etcd(wanted());
+  const std::string root = "root:secret";
+  etcd.ctl({"user", "add", root});
+  etcd.ctl({"user", "grant-role", "root", "root"});
+  etcd.ctl({"user", "add", "node:right"});
+  etcd.ctl({"user", "grant-role", "node", "root"});
+  etcd.ctl({"auth", "enable"});
+  NodeProcess::Options options = on(etcd);
+  options.settings.insert({{"etcd.user", "node"}, {"etcd.password", "wrong"}});
+  CHECK_THROWS_WITH(NodeProcess(options), Catch::Contains("etcd.user"));
+
+  etcd.kill();
+  const NodeProcess node(options);
+  CHECK(node.get("/readyz").body == "ready");  // for all that it knows
+  etcd.start();
+  HttpResponse answer;
+  CHECK(eventually([&] {
+    answer = node.get("/readyz");
+    return answer.status == 503;
+  }));
+  CHECK(answer.body.find("etcd.user, etcd.password") != std::string::npos);
+  // Mended on the side of etcd.
+  etcd.ctl({"user", "delete", "node"}, root);
+  etcd.ctl({"user", "add", "node:wrong"}, root);
+  etcd.ctl({"user", "grant-role", "node", "root"}, root);
+  CHECK(eventually([&] { return node.get("/readyz").status == 200; }));
+  node.create_python("f", returning("one"));
+  CHECK(call(node, "f") == "\"one\"");
+}
+
 TEST_CASE("who stores code over 1 MB in a cluster is told that Go nodes do not serve it", "[integration]") {
   const EtcdProcess etcd(wanted());
   const NodeProcess node(on(etcd));

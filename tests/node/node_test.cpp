@@ -75,8 +75,7 @@ struct Rig {
   Observer observer;
   ScriptedRuntime runtime;
   std::unique_ptr<KeyValueStore> store = open_embedded_store(":memory:", system_clock()).value();
-  std::unique_ptr<FunctionRegistry> registry =
-      make_stored_registry(*store, system_clock(), observer, StoreSharing::kAlone);
+  std::unique_ptr<FunctionRegistry> registry = make_stored_registry(*store, system_clock(), observer);
   StoredResults results{*store, system_clock(), observer, std::chrono::seconds(1800)};
   std::unique_ptr<Node> node;
 };

@@ -23,7 +23,7 @@ struct HttpApi::Routes {
                   {node.runtime(), archive, node.options().total, std::move(options.download),
                    node.options().invoker.architecture, options.code_inline_max > 0},
                   options.code_inline_max),
-        status(node, std::move(options.coordinates)) {}
+        status(node, std::move(options.coordinates), std::move(options.obstacle)) {}
   InvokeRoutes invoke;
   FunctionRoutes functions;
   StatusRoutes status;

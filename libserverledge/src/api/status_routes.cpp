@@ -54,6 +54,8 @@ HttpResponse StatusRoutes::health() const { return HttpResponse::text(200, "ok")
 HttpResponse StatusRoutes::readiness() const {
   if (node_.stopping()) return HttpResponse::text(503, "draining");
   if (!ready_) return HttpResponse::text(503, "starting");
+  if (std::string obstacle = obstacle_ ? obstacle_() : ""; !obstacle.empty())
+    return HttpResponse::text(503, std::move(obstacle));
   return HttpResponse::text(200, "ready");
 }
 

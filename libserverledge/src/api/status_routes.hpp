@@ -15,8 +15,8 @@ namespace serverledge {
 /// node must outlive it.
 class StatusRoutes {
  public:
-  StatusRoutes(Node& node, std::function<Coordinates()> coordinates)
-      : node_(node), coordinates_(std::move(coordinates)) {}
+  StatusRoutes(Node& node, std::function<Coordinates()> coordinates, std::function<std::string()> obstacle)
+      : node_(node), coordinates_(std::move(coordinates)), obstacle_(std::move(obstacle)) {}
 
   HttpResponse status() const;
   /// The object that `/status` answers.
@@ -30,6 +30,7 @@ class StatusRoutes {
  private:
   Node& node_;
   const std::function<Coordinates()> coordinates_;
+  const std::function<std::string()> obstacle_;
   std::atomic<bool> ready_{false};
 };
 

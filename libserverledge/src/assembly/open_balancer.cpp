@@ -67,8 +67,10 @@ LoadBalancerOptions balancer_options(const Configuration& configuration) {
   return options;
 }
 
-void open_parts(const Configuration& configuration, OpenedBalancer::Parts& parts) {
-  parts.functions = make_stored_registry(*parts.store, *parts.clock, *parts.observer, StoreSharing::kShared);
+Result<void> open_parts(const Configuration& configuration, OpenedBalancer::Parts& parts) {
+  parts.functions = make_stored_registry(*parts.store, *parts.clock, *parts.observer);
+  if (std::string refusal = parts.store->refusal(); !refusal.empty())
+    return Unexpected(ErrorCode::kUnavailable, std::move(refusal));
   StoredDirectoryOptions directory;
   directory.areas.push_back(configuration.text("registry.area"));
   directory.lease = configuration.duration("registry.lease");
@@ -79,6 +81,7 @@ void open_parts(const Configuration& configuration, OpenedBalancer::Parts& parts
   parts.balancer =
       std::make_unique<LoadBalancer>(balancer_options(configuration), *parts.server, *parts.directory,
                                      *parts.functions, *parts.clock, *parts.observer);
+  return {};
 }
 
 }  // namespace
@@ -149,7 +152,8 @@ Result<std::unique_ptr<OpenedBalancer>> open_balancer(const Configuration& confi
     if (!store) return Unexpected(std::move(store).error());
     parts->store = std::move(*store);
   }
-  open_parts(configuration, *parts);
+  if (Result<void> opened = open_parts(configuration, *parts); !opened)
+    return Unexpected(std::move(opened).error());
   parts->self = {.key = key,
                  .area = configuration.text("registry.area"),
                  .arch = node_options(configuration, key).invoker.architecture,

@@ -135,9 +135,9 @@ class NodeBuilder {
       parts_.disk = std::move(stores->disk);
       parts_.store = std::move(stores->shared);
     }
-    parts_.registry =
-        make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer,
-                             parts_.disk ? StoreSharing::kShared : StoreSharing::kAlone, parts_.disk.get());
+    parts_.registry = make_stored_registry(*parts_.store, *parts_.clock, *parts_.observer, parts_.disk.get());
+    if (std::string refusal = parts_.store->refusal(); !refusal.empty())
+      return Unexpected(ErrorCode::kUnavailable, std::move(refusal));
     parts_.results = std::make_unique<StoredResults>(*parts_.store, *parts_.clock, *parts_.observer,
                                                      configuration_.duration("async.ttl"));
     return {};
@@ -219,6 +219,7 @@ class NodeBuilder {
       return download_code(url, download, *clock);
     };
     if (parts_.observers.metrics) api.metrics = offer_metrics();
+    api.obstacle = [&store = *parts_.store] { return store.refusal(); };
     if (ClusterParts* cluster = parts_.cluster.get()) {
       api.coordinates = [cluster] { return cluster->coordinates(); };
     }

@@ -27,11 +27,36 @@ constexpr std::size_t kLargestValue = std::size_t{512} << 20;
 constexpr std::size_t kMostShared = 128;
 constexpr std::size_t kMostSharedBytes = std::size_t{4} << 20;
 
-/// A change and what became of it: the revision, or nothing if it did not apply.
+/// A change, or a transaction, and what became of it: the revision, or nothing if it did not apply.
 struct Write {
   EntryChange change;
+  std::optional<StoreTransaction> transaction = {};  // in place of the change
   Result<std::optional<std::uint64_t>> outcome{std::optional<std::uint64_t>{}};
+
+  std::size_t bytes() const {
+    std::size_t sum = change.value.size();
+    if (transaction) {
+      for (const StoreTransaction::Put& put : transaction->puts) sum += put.value.size();
+    }
+    return sum;
+  }
 };
+
+/// The changes of a transaction one by one; `keys` gives those that begin with a prefix.
+template <typename Keys>
+Result<std::vector<EntryChange>> changes_of(const StoreTransaction& transaction, Keys keys) {
+  std::vector<EntryChange> changes;
+  for (const StoreTransaction::Put& put : transaction.puts)
+    changes.push_back({EntryChange::Kind::kPut, put.key, put.value, {}});
+  for (const std::string& key : transaction.removals)
+    changes.push_back({EntryChange::Kind::kRemove, key, {}, {}});
+  for (const std::string& prefix : transaction.removed_prefixes) {
+    auto found = keys(prefix);
+    if (!found) return Unexpected(std::move(found).error());
+    for (std::string& key : *found) changes.push_back({EntryChange::Kind::kRemove, std::move(key), {}, {}});
+  }
+  return changes;
+}
 
 Unexpected late() {
   return Unexpected(ErrorCode::kUnavailable, "the store did not answer in time: its disk may be overloaded");
@@ -57,6 +82,7 @@ class EmbeddedStore final : public KeyValueStore {
   Result<std::uint64_t> create(std::string_view key, std::string_view value,
                                std::optional<Duration> ttl) override;
   Result<std::optional<std::uint64_t>> remove(std::string_view key) override;
+  Result<std::optional<std::uint64_t>> commit(const StoreTransaction& transaction) override;
   Result<std::vector<StoredEntry>> list(std::string_view prefix) override;
   Result<std::vector<std::string>> keys(std::string_view prefix) override;
   Result<void> refresh(std::string_view key) override;
@@ -84,9 +110,13 @@ class EmbeddedStore final : public KeyValueStore {
     return noted(entered.turn ? reading() : Outcome(late()));
   }
 
-  Result<std::optional<std::uint64_t>> write(EntryChange change);
-  void commit(const std::vector<WritePtr>& writes);
+  Result<std::optional<std::uint64_t>> write(Write write);
+  void commit_all(const std::vector<WritePtr>& writes);
   Result<void> commit_together(const std::vector<WritePtr>& writes);
+  Result<bool> apply(Write& write, std::uint64_t revision, Changes& changes);
+  Result<bool> apply(const EntryChange& change, std::uint64_t revision, std::int64_t now, Changes& changes);
+  Result<bool> apply(const StoreTransaction& transaction, std::uint64_t revision, std::int64_t now,
+                     Changes& changes);
   void committed(std::uint64_t revision, const Changes& changes);
 
   Result<WatchHub::State> state(const std::string& prefix);
@@ -136,45 +166,47 @@ Result<WatchHub::State> EmbeddedStore::state(const std::string& prefix) {
 
 Result<std::uint64_t> EmbeddedStore::put(std::string_view key, std::string_view value,
                                          std::optional<Duration> ttl) {
-  auto written = write({EntryChange::Kind::kPut, std::string(key), std::string(value),
-                        ttl ? std::optional(ttl->count()) : std::nullopt});
+  auto written = write({.change = {EntryChange::Kind::kPut, std::string(key), std::string(value),
+                                   ttl ? std::optional(ttl->count()) : std::nullopt}});
   if (!written) return Unexpected(std::move(written).error());
   return **written;
 }
 
 Result<std::uint64_t> EmbeddedStore::create(std::string_view key, std::string_view value,
                                             std::optional<Duration> ttl) {
-  auto written = write({EntryChange::Kind::kCreate, std::string(key), std::string(value),
-                        ttl ? std::optional(ttl->count()) : std::nullopt});
+  auto written = write({.change = {EntryChange::Kind::kCreate, std::string(key), std::string(value),
+                                   ttl ? std::optional(ttl->count()) : std::nullopt}});
   if (!written) return Unexpected(std::move(written).error());
   if (!*written) return Unexpected(ErrorCode::kExists, fmt::format("'{}' is there already", key));
   return **written;
 }
 
 Result<std::optional<std::uint64_t>> EmbeddedStore::remove(std::string_view key) {
-  return write({EntryChange::Kind::kRemove, std::string(key), {}, {}});
+  return write({.change = {EntryChange::Kind::kRemove, std::string(key), {}, {}}});
+}
+
+Result<std::optional<std::uint64_t>> EmbeddedStore::commit(const StoreTransaction& transaction) {
+  return write({.change = {}, .transaction = transaction});
 }
 
 Result<void> EmbeddedStore::refresh(std::string_view key) {
-  const auto written = write({EntryChange::Kind::kRefresh, std::string(key), {}, {}});
+  const auto written = write({.change = {EntryChange::Kind::kRefresh, std::string(key), {}, {}}});
   if (!written) return Unexpected(written.error());
   if (!*written) return Unexpected(ErrorCode::kNotFound, fmt::format("'{}' is not there any more", key));
   return {};
 }
 
-Result<std::optional<std::uint64_t>> EmbeddedStore::write(EntryChange change) {
-  if (change.value.size() > kLargestValue) {
-    return Unexpected(ErrorCode::kTooLarge,
-                      fmt::format("the value of '{}' is larger than 512 MB", change.key));
-  }
-  const auto mine = std::make_shared<Write>(Write{.change = std::move(change)});
+Result<std::optional<std::uint64_t>> EmbeddedStore::write(Write write) {
+  if (write.bytes() > kLargestValue)
+    return Unexpected(ErrorCode::kTooLarge, "more than 512 MB cannot be written at a time");
+  const auto mine = std::make_shared<Write>(std::move(write));
   auto entered = turns_.enter(kDeadline, mine);
   if (entered.outcome == TurnOutcome::kLate) return noted<std::optional<std::uint64_t>>(late());
   if (entered.turn) {
     std::size_t count = 1;
-    std::size_t bytes = mine->change.value.size();
-    commit(entered.turn->gather([&](const Write& other) {
-      bytes += other.change.value.size();
+    std::size_t bytes = mine->bytes();
+    commit_all(entered.turn->gather([&](const Write& other) {
+      bytes += other.bytes();
       return ++count <= kMostShared && bytes <= kMostSharedBytes;
     }));
   }
@@ -183,7 +215,7 @@ Result<std::optional<std::uint64_t>> EmbeddedStore::write(EntryChange change) {
 
 // One commit for all; if there is no space for that, one for each: a write that is too much for the disk must
 // not fail its neighbours.
-void EmbeddedStore::commit(const std::vector<WritePtr>& writes) {
+void EmbeddedStore::commit_all(const std::vector<WritePtr>& writes) {
   const Result<void> together = commit_together(writes);
   if (together) return;
   const bool separately = writes.size() > 1 && together.error().code == ErrorCode::kDiskFull;
@@ -197,22 +229,49 @@ Result<void> EmbeddedStore::commit_together(const std::vector<WritePtr>& writes)
   Changes changes;
   const auto revision = table_.commit(revision_, [&]() -> Result<std::uint64_t> {
     std::uint64_t next = revision_;
-    const std::int64_t now = wall();
     for (const WritePtr& write : writes) {
-      const EntryChange& change = write->change;
-      const auto applied = table_.apply(change, next + 1, now);
+      const std::size_t before = changes.size();
+      const auto applied = apply(*write, next + 1, changes);
       if (!applied) return Unexpected(applied.error());
       write->outcome = *applied ? std::optional(next + 1) : std::nullopt;
-      if (!*applied || change.kind == EntryChange::Kind::kRefresh) continue;
-      ++next;
-      if (change.ttl) next_expiry_ = std::min(next_expiry_.load(), EntryTable::expiry(now, *change.ttl));
-      changes.push_back({{change.key, change.value, next}, change.kind == EntryChange::Kind::kRemove});
+      if (changes.size() > before) ++next;
     }
     return next;
   });
   if (!revision) return Unexpected(revision.error());
   committed(*revision, changes);
   return {};
+}
+
+/// Whether it applied. What changed is added to the changes.
+Result<bool> EmbeddedStore::apply(Write& write, std::uint64_t revision, Changes& changes) {
+  const std::int64_t now = wall();
+  return write.transaction ? apply(*write.transaction, revision, now, changes)
+                           : apply(write.change, revision, now, changes);
+}
+
+Result<bool> EmbeddedStore::apply(const EntryChange& change, std::uint64_t revision, std::int64_t now,
+                                  Changes& changes) {
+  auto applied = table_.apply(change, revision, now);
+  if (!applied || !*applied || change.kind == EntryChange::Kind::kRefresh) return applied;
+  if (change.ttl) next_expiry_ = std::min(next_expiry_.load(), EntryTable::expiry(now, *change.ttl));
+  changes.push_back({{change.key, change.value, revision}, change.kind == EntryChange::Kind::kRemove});
+  return applied;
+}
+
+Result<bool> EmbeddedStore::apply(const StoreTransaction& transaction, std::uint64_t revision,
+                                  std::int64_t now, Changes& changes) {
+  for (const StoreTransaction::Condition& condition : transaction.conditions) {
+    auto holds = table_.holds(condition, now);
+    if (!holds || !*holds) return holds;
+  }
+  const auto all =
+      changes_of(transaction, [&](const std::string& prefix) { return table_.keys(prefix, now); });
+  if (!all) return Unexpected(all.error());
+  for (const EntryChange& change : *all) {
+    if (auto applied = apply(change, revision, now, changes); !applied) return applied;
+  }
+  return true;
 }
 
 void EmbeddedStore::committed(std::uint64_t revision, const Changes& changes) {

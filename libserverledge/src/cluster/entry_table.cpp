@@ -105,8 +105,15 @@ Result<bool> EntryTable::apply(const EntryChange& change, std::uint64_t revision
   }
   if (database_->changes() > 0) return true;
   if (change.kind != Kind::kRefresh) return false;
-  Query query(exists_);  // without a ttl there is nothing to refresh
+  Query query(revision_of_);  // without a ttl there is nothing to refresh
   return query.bind(1, change.key).bind(2, now).step();
+}
+
+Result<bool> EntryTable::holds(const StoreTransaction::Condition& condition, std::int64_t now) {
+  Query query(revision_of_);
+  const auto row = query.bind(1, condition.key).bind(2, now).step();
+  if (!row) return row;
+  return condition.revision == (*row ? static_cast<std::uint64_t>(query.integer(0)) : 0);
 }
 
 Result<std::vector<std::string>> EntryTable::remove_expired(std::int64_t now) {

@@ -50,6 +50,8 @@ class EntryTable {
   /// Within a commit: makes the change under that revision; false if it does not apply (create of what is
   /// there, remove or refresh of what is not).
   Result<bool> apply(const EntryChange& change, std::uint64_t revision, std::int64_t now);
+  /// Within a commit: whether that is how it is.
+  Result<bool> holds(const StoreTransaction::Condition& condition, std::int64_t now);
   /// Within a commit: removes some of what has expired, and gives the keys.
   Result<std::vector<std::string>> remove_expired(std::int64_t now);
 
@@ -87,7 +89,8 @@ class EntryTable {
   Statement refresh_{*database_,
                      "UPDATE entries SET expires = CASE WHEN ttl < ?3 - ?2 THEN ?2 + ttl ELSE ?3 END "
                      "WHERE key=?1 AND expires > ?2"};
-  Statement exists_{*database_, "SELECT 1 FROM entries WHERE key=?1 AND (expires IS NULL OR expires > ?2)"};
+  Statement revision_of_{*database_,
+                         "SELECT revision FROM entries WHERE key=?1 AND (expires IS NULL OR expires > ?2)"};
   Statement remove_expired_{
       *database_,
       "DELETE FROM entries WHERE key IN "

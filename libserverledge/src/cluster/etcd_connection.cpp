@@ -166,6 +166,7 @@ Result<void> EtcdConnection::call(Repeat repeat, const Call& call, std::optional
       return {};
     }
     error = etcd_error(made.status, endpoint.name);
+    if (is_refusal(made.status)) refused(error);
     if (error.code != ErrorCode::kUnavailable) {
       answered(endpoint);  // that is an answer, too
       return Unexpected(std::move(error));
@@ -254,6 +255,18 @@ void EtcdConnection::answered(EtcdEndpoint& endpoint) {
   }
   quiet_since_ = clock_.now();
   well_ = true;
+  let_in_ = true;
+}
+
+void EtcdConnection::refused(const Error& error) {
+  const std::scoped_lock lock(mutex_);
+  refusal_ = error.message;
+}
+
+std::string EtcdConnection::refusal() const {
+  if (let_in_) return {};
+  const std::scoped_lock lock(mutex_);
+  return refusal_;
 }
 
 bool EtcdConnection::healthy() const noexcept {

@@ -52,6 +52,8 @@ class EtcdConnection {
   /// Makes the call within the limit; without one, within the store's own.
   Result<void> call(Repeat repeat, const Call& call, std::optional<Duration> limit = std::nullopt);
   bool healthy() const noexcept;
+  /// See KeyValueStore.
+  std::string refusal() const;
 
   struct Session {
     EtcdEndpoint* endpoint = nullptr;
@@ -75,6 +77,7 @@ class EtcdConnection {
   void forget(const std::string& token);
   void failed(EtcdEndpoint& endpoint);
   void answered(EtcdEndpoint& endpoint);
+  void refused(const Error& error);
 
   const std::vector<std::unique_ptr<EtcdEndpoint>> endpoints_;
   const std::string user_;
@@ -85,7 +88,9 @@ class EtcdConnection {
   std::atomic<bool> well_{true};
   std::atomic<int> outstanding_{0};
   std::atomic<TimePoint> quiet_since_{TimePoint::min()};  // no answer since then
-  std::mutex mutex_;
+  std::atomic<bool> let_in_{false};                       // once at least
+  mutable std::mutex mutex_;
+  std::string refusal_;
   std::string token_;
   bool asked_for_token_ = false;  // an empty one then: etcd does not authenticate
 };

@@ -37,12 +37,10 @@ Error exhausted(const grpc::Status& status, std::string detail) {
 Error etcd_error(const grpc::Status& status, const std::string& endpoint) {
   std::string detail = fmt::format("{}: {} (gRPC status {})", endpoint, status.error_message(),
                                    static_cast<int>(status.error_code()));
+  if (is_refusal(status)) return refused(status, std::move(detail));
   switch (status.error_code()) {
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       return exhausted(status, std::move(detail));
-    case grpc::StatusCode::PERMISSION_DENIED:
-    case grpc::StatusCode::UNAUTHENTICATED:
-      return refused(status, std::move(detail));
     case grpc::StatusCode::NOT_FOUND:
       return {ErrorCode::kNotFound, status.error_message(), std::move(detail)};
     case grpc::StatusCode::INVALID_ARGUMENT:
@@ -50,8 +48,6 @@ Error etcd_error(const grpc::Status& status, const std::string& endpoint) {
         return {ErrorCode::kTooLarge, "larger than etcd takes in one request (--max-request-bytes)",
                 std::move(detail)};
       }
-      if (says(status, "authentication failed") || says(status, "user name is empty"))
-        return refused(status, std::move(detail));
       return {ErrorCode::kInvalid, "etcd refuses: " + status.error_message(), std::move(detail)};
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return {ErrorCode::kUnavailable, fmt::format("etcd at {} did not answer in time", endpoint),
@@ -60,6 +56,18 @@ Error etcd_error(const grpc::Status& status, const std::string& endpoint) {
       return {ErrorCode::kUnavailable,
               fmt::format("etcd at {} cannot be reached: {}", endpoint, status.error_message()),
               std::move(detail)};
+  }
+}
+
+bool is_refusal(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return true;
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return says(status, "authentication failed") || says(status, "user name is empty");
+    default:
+      return false;
   }
 }
 

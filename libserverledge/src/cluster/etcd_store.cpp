@@ -17,6 +17,14 @@ namespace {
 
 using Repeat = EtcdConnection::Repeat;
 
+/// Adds a condition. What is not there has revision 0 for etcd, too.
+void expect(etcdserverpb::TxnRequest& request, std::string_view key, std::uint64_t revision) {
+  etcdserverpb::Compare& compare = *request.add_compare();
+  compare.set_key(std::string(key));
+  compare.set_target(etcdserverpb::Compare::MOD);
+  compare.set_mod_revision(static_cast<std::int64_t>(revision));
+}
+
 class EtcdStore final : public KeyValueStore {
  public:
   EtcdStore(const std::shared_ptr<EtcdConnection>& connection, Clock& clock)
@@ -28,11 +36,13 @@ class EtcdStore final : public KeyValueStore {
   Result<std::uint64_t> create(std::string_view key, std::string_view value,
                                std::optional<Duration> ttl) override;
   Result<std::optional<std::uint64_t>> remove(std::string_view key) override;
+  Result<std::optional<std::uint64_t>> commit(const StoreTransaction& transaction) override;
   Result<std::vector<StoredEntry>> list(std::string_view prefix) override { return ranges_.list(prefix); }
   Result<std::vector<std::string>> keys(std::string_view prefix) override { return ranges_.keys(prefix); }
   Result<void> refresh(std::string_view key) override;
   std::unique_ptr<Watch> watch(std::string_view prefix, StoreListener& listener) override;
   bool healthy() const noexcept override { return connection_->healthy(); }
+  std::string refusal() const override { return connection_->refusal(); }
 
  private:
   class Handle;
@@ -116,10 +126,7 @@ Result<std::uint64_t> EtcdStore::put(std::string_view key, std::string_view valu
 Result<std::uint64_t> EtcdStore::create(std::string_view key, std::string_view value,
                                         std::optional<Duration> ttl) {
   etcdserverpb::TxnRequest request;
-  etcdserverpb::Compare& absent = *request.add_compare();
-  absent.set_key(std::string(key));
-  absent.set_target(etcdserverpb::Compare::CREATE);
-  absent.set_create_revision(0);
+  expect(request, key, 0);
   etcdserverpb::PutRequest& put = *request.add_success()->mutable_request_put();
   put.set_key(std::string(key));
   put.set_value(std::string(value));
@@ -146,6 +153,31 @@ Result<std::optional<std::uint64_t>> EtcdStore::remove(std::string_view key) {
   });
   if (!done) return Unexpected(done.error());
   if (response.deleted() == 0) return std::optional<std::uint64_t>{};
+  return std::optional(static_cast<std::uint64_t>(response.header().revision()));
+}
+
+Result<std::optional<std::uint64_t>> EtcdStore::commit(const StoreTransaction& transaction) {
+  etcdserverpb::TxnRequest request;
+  for (const StoreTransaction::Condition& condition : transaction.conditions)
+    expect(request, condition.key, condition.revision);
+  for (const StoreTransaction::Put& put : transaction.puts) {
+    etcdserverpb::PutRequest& change = *request.add_success()->mutable_request_put();
+    change.set_key(put.key);
+    change.set_value(put.value);
+  }
+  for (const std::string& key : transaction.removals)
+    request.add_success()->mutable_request_delete_range()->set_key(key);
+  for (const std::string& prefix : transaction.removed_prefixes) {
+    etcdserverpb::DeleteRangeRequest& change = *request.add_success()->mutable_request_delete_range();
+    change.set_key(range_begin_of(prefix));
+    change.set_range_end(range_end_of(prefix));
+  }
+  etcdserverpb::TxnResponse response;
+  const auto done = connection_->call(Repeat::kNever, [&](EtcdEndpoint& etcd, grpc::ClientContext& context) {
+    return etcd.kv.Txn(&context, request, &response);
+  });
+  if (!done) return Unexpected(done.error());
+  if (!response.succeeded()) return std::optional<std::uint64_t>{};
   return std::optional(static_cast<std::uint64_t>(response.header().revision()));
 }
 

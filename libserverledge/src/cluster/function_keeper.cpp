@@ -13,13 +13,6 @@ namespace {
 /// Pause between attempts at what could not be fetched or put back.
 constexpr Duration kKeepAgain = std::chrono::seconds(1);
 
-/// What a record says of code that stands elsewhere; nothing if its code stands in it.
-std::optional<Function> with_pieces(const std::string& record) {
-  auto stored = function_from_json(record);
-  if (!stored || !stored->code_base64.empty() || stored->function.code_digest.empty()) return std::nullopt;
-  return std::move(stored->function);
-}
-
 }  // namespace
 
 FunctionKeeper::FunctionKeeper(KeyValueStore& cluster, KeyValueStore& disk, Observer& observer)
@@ -145,7 +138,7 @@ void FunctionKeeper::perform(const Task& task) {
       if (before && *before) {
         const auto old = with_pieces((*before)->value);
         if (old && (!now || now->code_digest != old->code_digest))
-          kept_.code().remove(old->name, old->code_digest);
+          (void)kept_.code().remove(old->name, old->code_digest);  // what stays takes space, nothing else
       }
       const std::scoped_lock lock(mutex_);
       if (now) {
@@ -218,30 +211,68 @@ Result<void> FunctionKeeper::fetch_code(const std::string& key) {
   }
   const auto code = CodePieces(cluster_).read(function->name, function->code_digest, function->code_size);
   if (!code) return Unexpected(code.error());
-  return kept_.code().write(function->name, function->code_digest, *code);
+  const auto written = kept_.code().write(function->name, function->code_digest, *code);
+  if (written) return {};
+  (void)kept_.code().remove(function->name, function->code_digest);
+  return Unexpected(written.error());
 }
 
 Result<void> FunctionKeeper::put_back(const std::string& key) {
   const auto record = kept_.record(key);
   if (!record) return Unexpected(record.error());
   if (!*record) return {};
-  if (const auto function = with_pieces((*record)->value)) {
-    const auto code = kept_.code().read(function->name, function->code_digest, function->code_size);
-    if (code) {
-      const auto written = CodePieces(cluster_).write(function->name, function->code_digest, *code);
-      if (!written) return written;
-    } else {
-      note("code_lost", key, code.error());  // another node may have it
-    }
+  Lost lost{**record, with_pieces((*record)->value), std::nullopt};
+  if (const auto& function = lost.with_pieces) {
+    auto code = kept_.code().read(function->name, function->code_digest, function->code_size);
+    if (code) lost.code = std::move(*code);
+    if (!code) note("code_lost", key, code.error());  // another node may have it
   }
+  for (int attempt = 0; attempt < CodePieces::kAttempts; ++attempt) {
+    const auto settled = create_again(lost);
+    if (!settled) return Unexpected(settled.error());
+    if (*settled) return {};
+  }
+  return Unexpected(ErrorCode::kUnavailable, "its code is removed as soon as it is written");
+}
+
+/// Whether the cluster's store has now what it is to have: this record, or what somebody else wrote.
+Result<bool> FunctionKeeper::create_again(const Lost& lost) {
+  const std::string& key = lost.record.key;
+  CodePieces pieces(cluster_);
+  const auto write_code = [&] {
+    return pieces.write(lost.with_pieces->name, lost.with_pieces->code_digest, *lost.code);
+  };
+  StoreTransaction creation;
+  creation.conditions.push_back({key, 0});
+  creation.puts.push_back({key, lost.record.value});
+  if (lost.code) {
+    auto written = write_code();
+    if (!written) return Unexpected(written.error());
+    creation.conditions.push_back(std::move(*written));
+  }
+  bool wanted = true;
   {
     const std::scoped_lock lock(mutex_);
-    if (!to_put_back_.contains(key)) return {};  // meanwhile somebody removed it, or wrote it
+    wanted = to_put_back_.contains(key);  // else somebody has removed it meanwhile, or written it
   }
-  const auto created = cluster_.create(key, (*record)->value);
-  if (!created && created.error().code != ErrorCode::kExists) return Unexpected(created.error());
-  if (created) observer_.log(LogLevel::kWarning, "function_put_back", {{"key", key}});
-  return {};
+  if (wanted) {
+    const auto created = cluster_.commit(creation);
+    if (!created) return Unexpected(created.error());
+    if (*created) observer_.log(LogLevel::kWarning, "function_put_back", {{"key", key}});
+    if (*created) return true;
+  }
+  if (!lost.code) return true;
+  const auto there = cluster_.get(key);
+  if (!there) return Unexpected(there.error());
+  if (wanted && !*there) return false;  // the code has gone again
+  const auto used = *there ? with_pieces((*there)->value) : std::nullopt;
+  if (used && used->code_digest == lost.with_pieces->code_digest) {
+    // Of a node that has no code, perhaps. From here on nobody removes ours.
+    if (const auto written = write_code(); !written) return Unexpected(written.error());
+  } else {
+    pieces.remove_unused(key, lost.with_pieces->name, lost.with_pieces->code_digest);
+  }
+  return true;
 }
 
 Result<std::string> FunctionKeeper::code(const std::string& key, const Function& function) {

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -57,7 +58,13 @@ class FunctionKeeper {
   void work(const std::stop_token& stop);
   void perform(const Task& task);
   Result<void> fetch_code(const std::string& key);
+  struct Lost {
+    StoredEntry record;
+    std::optional<Function> with_pieces;  // if its code lies in pieces
+    std::optional<std::string> code;      // these, as this node has them
+  };
   Result<void> put_back(const std::string& key);
+  Result<bool> create_again(const Lost& lost);
   void try_pending(const std::stop_token& stop);
   void note(const char* event, const std::string& key, const Error& error);
 

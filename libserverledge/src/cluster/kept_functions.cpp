@@ -60,9 +60,8 @@ Result<void> KeptFunctions::forget(const std::string& key) {
   const auto done = disk_.remove(kept_key(key));
   if (!done) return Unexpected(done.error());
   if (before && *before) {
-    const auto stored = function_from_json((*before)->value);
-    if (stored && stored->code_base64.empty() && !stored->function.code_digest.empty())
-      pieces_.remove(stored->function.name, stored->function.code_digest);
+    if (const auto function = with_pieces((*before)->value))
+      return pieces_.remove(function->name, function->code_digest);
   }
   return {};
 }

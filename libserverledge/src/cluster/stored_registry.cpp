@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <set>
 #include <utility>
 
 #include "cluster/code_pieces.hpp"
@@ -25,6 +26,12 @@ constexpr int kRevisionBits = 48;
 
 std::string key_of(std::string_view name) { return fmt::format("{}{}", kFunctionPrefix, name); }
 std::string name_of(const std::string& key) { return key.substr(kFunctionPrefix.size()); }
+
+Error too_busy(std::string_view name) {
+  return {ErrorCode::kUnavailable,
+          fmt::format("other nodes change the function '{}' all the time; try again", name),
+          {}};
+}
 
 Error exists(std::string_view name) {
   return {ErrorCode::kExists, fmt::format("there is a function '{}' already", name), {}};
@@ -62,7 +69,7 @@ class StoredRegistry final : public FunctionRegistry, private StoreListener {
   }
 
   /// Reads what there is, as far as the store answers, and begins to watch it.
-  void start(StoreSharing sharing);
+  void start();
 
   Result<FunctionPtr> find(std::string_view name) override;
   Result<FunctionPtr> create(Function function, std::string_view code) override;
@@ -87,9 +94,10 @@ class StoredRegistry final : public FunctionRegistry, private StoreListener {
   Result<FunctionPtr> look_up(const std::string& name);
   Result<Turns<Nothing>::Turn> turn();
   Result<FunctionPtr> write(Function function, std::string_view code, bool replace);
-  Result<std::optional<Function>> stored(const std::string& name);
-  void drop_code(const std::string& name, const std::string& digest);
-  void remove_leftover_code();
+  Result<std::uint64_t> replace_record(const Function& function, std::string_view code,
+                                       const std::string& record, bool replace);
+  Result<std::optional<std::uint64_t>> try_removal(const std::string& name);
+  void remove_leftover_code(const std::vector<StoredEntry>& records);
 
   KeyValueStore& store_;
   Observer& observer_;
@@ -115,14 +123,14 @@ void StoredRegistry::load_kept() {
   numbering_ = 1;
 }
 
-void StoredRegistry::start(StoreSharing sharing) {
+void StoredRegistry::start() {
   if (keeper_) load_kept();
   if (const auto entries = store_.list(kFunctionPrefix)) {
     for (const StoredEntry& entry : *entries) {
       if (const FunctionPtr function = function_of(entry))
         copy_.ahead(name_of(entry.key), function, entry.revision);
     }
-    if (sharing == StoreSharing::kAlone) remove_leftover_code();
+    remove_leftover_code(*entries);
   } else {
     observer_.log(LogLevel::kWarning, "functions_not_read",
                   {{"reason", entries.error().message}, {"known", std::to_string(copy_.all()->size())}});
@@ -227,14 +235,6 @@ Result<FunctionPtr> StoredRegistry::write(Function function, std::string_view co
   const bool large = code.size() > kLargestInlineCode;
   const auto mine = turn();
   if (!mine) return Unexpected(mine.error());
-  const auto before = stored(function.name);
-  if (!before) return Unexpected(before.error());
-  if (*before && !replace) return Unexpected(exists(function.name));
-  if (large) {
-    if (auto written = pieces_.write(function.name, function.code_digest, code); !written) {
-      return Unexpected(written.error());
-    }
-  }
   std::string record;
   if (large) {
     record = to_json(function, {});
@@ -244,61 +244,93 @@ Result<FunctionPtr> StoredRegistry::write(Function function, std::string_view co
     plain.code_size = 0;
     record = to_json(plain, base64_encode(code));
   }
-  const std::string key = key_of(function.name);
-  const auto revision = replace ? store_.put(key, record) : store_.create(key, record);
-  if (!revision) {
-    // Away: the record may have been written all the same, and its code must stay then.
-    if (large && revision.error().code != ErrorCode::kUnavailable)
-      drop_code(function.name, function.code_digest);
-    return Unexpected(revision.error().code == ErrorCode::kExists ? exists(function.name) : revision.error());
-  }
+  const auto revision = replace_record(function, large ? code : "", record, replace);
+  if (!revision) return Unexpected(revision.error());
   function.revision = revision_of(*revision);
   auto published = std::make_shared<const Function>(std::move(function));
   copy_.ahead(published->name, published, *revision);
-  if (*before) drop_code(published->name, (*before)->code_digest);
   return published;
+}
+
+/// Writes the code that does not stand in the record, and in one transaction the record in place of the one
+/// that is there and of its code. Once more if another node has changed that meanwhile.
+Result<std::uint64_t> StoredRegistry::replace_record(const Function& function, std::string_view code,
+                                                     const std::string& record, bool replace) {
+  const std::string key = key_of(function.name);
+  bool code_written = false;
+  const auto give_up = [&](Error error) {
+    if (code_written) pieces_.remove_unused(key, function.name, function.code_digest);
+    return Unexpected(std::move(error));
+  };
+  for (int attempt = 0; attempt < CodePieces::kAttempts; ++attempt) {
+    const auto before = store_.get(key);
+    if (!before) return give_up(before.error());
+    if (*before && !replace) return give_up(exists(function.name));
+    StoreTransaction change;
+    change.conditions.push_back({key, *before ? (*before)->revision : 0});
+    change.puts.push_back({key, record});
+    if (!code.empty()) {
+      code_written = true;  // perhaps in part
+      auto written = pieces_.write(function.name, function.code_digest, code);
+      if (!written) return give_up(written.error());
+      change.conditions.push_back(std::move(*written));
+    }
+    const auto old = *before ? with_pieces((*before)->value) : std::nullopt;
+    if (old && old->code_digest != function.code_digest)
+      change.removed_prefixes.push_back(pieces_.folder(function.name, old->code_digest));
+    const auto revision = store_.commit(change);
+    if (revision && *revision) return **revision;
+    if (revision) continue;
+    // Away: the record may have been written all the same, and its code must stay then.
+    if (revision.error().code == ErrorCode::kUnavailable) return Unexpected(revision.error());
+    return give_up(revision.error());
+  }
+  return give_up(too_busy(function.name));
 }
 
 Result<void> StoredRegistry::remove(std::string_view name) {
   const auto mine = turn();
   if (!mine) return Unexpected(mine.error());
   const std::string own(name);
-  const auto before = stored(own);
-  if (!before) return Unexpected(before.error());
-  const auto revision = store_.remove(key_of(name));
-  if (!revision) return Unexpected(revision.error());
-  if (!*revision) {
-    if (keeper_ && keeper_->withdraw(key_of(name))) {  // the store has lost it, and was about to get it back
-      copy_.drop(own);
-      return {};
-    }
-    return Unexpected(ErrorCode::kNotFound, fmt::format("there is no function '{}'", name));
+  for (int attempt = 0; attempt < CodePieces::kAttempts; ++attempt) {
+    const auto revision = try_removal(own);
+    if (!revision) return Unexpected(revision.error());
+    if (!*revision) continue;
+    if (**revision != 0) copy_.ahead(own, nullptr, **revision);
+    return {};
   }
-  copy_.ahead(own, nullptr, **revision);
-  if (*before) drop_code(own, (*before)->code_digest);
-  return {};
+  return Unexpected(too_busy(name));
 }
 
-/// The record as it is in the store at present; nothing if there is none, or none that can be read.
-Result<std::optional<Function>> StoredRegistry::stored(const std::string& name) {
-  const auto entry = store_.get(key_of(name));
-  if (!entry) return Unexpected(entry.error());
-  if (!*entry) return std::optional<Function>{};
-  auto record = read_record(**entry);
-  return record ? std::optional(std::move(record->function)) : std::nullopt;
+/// Removes the record as it is at present, with all code of the function. The revision; 0 if the store has
+/// lost it, and was about to get it back; nothing if another node has changed it meanwhile.
+Result<std::optional<std::uint64_t>> StoredRegistry::try_removal(const std::string& name) {
+  const auto before = store_.get(key_of(name));
+  if (!before) return Unexpected(before.error());
+  if (!*before) {
+    if (!keeper_ || !keeper_->withdraw(key_of(name)))
+      return Unexpected(ErrorCode::kNotFound, fmt::format("there is no function '{}'", name));
+    copy_.drop(name);
+    return std::optional<std::uint64_t>(0);
+  }
+  StoreTransaction removal;
+  removal.conditions.push_back({key_of(name), (*before)->revision});
+  removal.removals.push_back(key_of(name));
+  removal.removed_prefixes.push_back(pieces_.folder(name));
+  return store_.commit(removal);
 }
 
-/// Removes the pieces of that code unless the record refers to them, or cannot be asked.
-void StoredRegistry::drop_code(const std::string& name, const std::string& digest) {
-  if (digest.empty()) return;
-  const auto current = stored(name);
-  if (current && (!*current || (*current)->code_digest != digest)) pieces_.remove(name, digest);
-}
-
-void StoredRegistry::remove_leftover_code() {
+void StoredRegistry::remove_leftover_code(const std::vector<StoredEntry>& records) {
   const auto owners = pieces_.owners();
   if (!owners) return;
-  for (const CodePieces::Owner& owner : *owners) drop_code(owner.function, owner.digest);
+  std::set<std::pair<std::string, std::string>> used;
+  for (const StoredEntry& record : records) {
+    if (const auto function = with_pieces(record.value)) used.emplace(function->name, function->code_digest);
+  }
+  for (const CodePieces::Owner& owner : *owners) {
+    if (!used.contains({owner.function, owner.digest}))
+      pieces_.remove_unused(key_of(owner.function), owner.function, owner.digest);
+  }
 }
 
 Result<std::string> StoredRegistry::code(const Function& function) {
@@ -325,9 +357,9 @@ Result<std::string> StoredRegistry::code(const Function& function) {
 }  // namespace
 
 std::unique_ptr<FunctionRegistry> make_stored_registry(KeyValueStore& store, Clock& clock, Observer& observer,
-                                                       StoreSharing sharing, KeyValueStore* disk) {
+                                                       KeyValueStore* disk) {
   auto registry = std::make_unique<StoredRegistry>(store, clock, observer, disk);
-  registry->start(sharing);
+  registry->start();
   return registry;
 }
 

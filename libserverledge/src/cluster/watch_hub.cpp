@@ -77,7 +77,6 @@ bool WatchHub::deliver_one(const List& list) {
     watched->queue.pop_front();
     // A change that the last reset contained already is passed over.
     if (change->entry.revision > watched->told) {
-      watched->told = change->entry.revision;
       lock.unlock();
       if (change->removed) {
         watched->listener->removed(change->entry.key, change->entry.revision);

@@ -53,7 +53,7 @@ class WatchHub {
     std::deque<std::shared_ptr<const StoreChange>> queue;
     bool reset_due = true;
     bool ended = false;
-    std::uint64_t told = 0;  // revision up to which the listener knows all
+    std::uint64_t told = 0;  // revision of the last reset
   };
   using WatchedPtr = std::shared_ptr<Watched>;
   class Handle;

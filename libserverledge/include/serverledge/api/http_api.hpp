@@ -25,6 +25,8 @@ struct HttpApiOptions {
   std::function<Result<std::string>(const std::string& url)> download;
   /// The text of `/metrics`; empty: there is no such route.
   std::function<std::string()> metrics;
+  /// What keeps the node from its work although it runs, for `/readyz` (503); an empty text: nothing. Quick.
+  std::function<std::string()> obstacle;
   /// Where the node stands in the network; empty: it is alone.
   std::function<Coordinates()> coordinates;
 };

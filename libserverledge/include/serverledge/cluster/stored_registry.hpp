@@ -10,18 +10,15 @@
 
 namespace serverledge {
 
-/// Who else writes to a store.
-enum class StoreSharing {
-  kAlone,   ///< nobody: what a creation that was cut off left behind is removed when the registry begins
-  kShared,  ///< other nodes
-};
-
 /// Code up to this size, in bytes, stands in the record, where nodes of the Go implementation find it.
 constexpr std::size_t kLargestInlineCode = 1'000'000;
 
 /// The functions in a store: records under `/function/<name>` as the contract has them, code up to 1 MB
 /// inside the record, larger code in pieces of 1 MiB under `/serverledge/code/<name>/<SHA-256 of the
-/// code>/<n>`, written before the record that refers to it and removed after the last one that did.
+/// code>/<n>`, written before the record that refers to it and removed in one transaction with the last one
+/// that did. A record is changed only as it was read, so that nodes which change one function at the same
+/// time do so one after the other. What a change that was cut off left behind is removed when a registry
+/// begins.
 ///
 /// A copy of all records is kept in memory by a watch: `find` of a known name never asks the store, which may
 /// be away. An unknown name is looked up in the store once (200 ms at most), and the outcome remembered for 1
@@ -34,10 +31,11 @@ constexpr std::size_t kLargestInlineCode = 1'000'000;
 /// was wiped, or restored from an old backup) is put back, unless the name has been taken anew.
 ///
 /// The listener of `on_change` runs on the thread that made the change, or on the store's.
-/// Creates, updates and removals wait for each other (30 s at most, then kUnavailable).
+/// Creates, updates and removals wait for each other (30 s at most, then kUnavailable); kUnavailable, too, if
+/// other nodes change the function all the time.
 ///
 /// Thread-safe. `store`, `disk`, `clock` and `observer` must outlive it.
 std::unique_ptr<FunctionRegistry> make_stored_registry(KeyValueStore& store, Clock& clock, Observer& observer,
-                                                       StoreSharing sharing, KeyValueStore* disk = nullptr);
+                                                       KeyValueStore* disk = nullptr);
 
 }  // namespace serverledge

@@ -19,8 +19,26 @@ struct StoredEntry {
   bool operator==(const StoredEntry&) const = default;
 };
 
+/// Changes that are made together, and only if the entries that they depend on are as they were seen. No key
+/// may be changed twice.
+struct StoreTransaction {
+  struct Condition {
+    std::string key;
+    std::uint64_t revision = 0;  ///< of the entry that must be there; 0: there must be none
+  };
+  struct Put {
+    std::string key;
+    std::string value;
+  };
+  std::vector<Condition> conditions = {};
+  std::vector<Put> puts = {};
+  std::vector<std::string> removals = {};          ///< keys
+  std::vector<std::string> removed_prefixes = {};  ///< all entries whose keys begin so
+};
+
 /// What a watch tells, in order, on one thread of the store, with no lock of the store held. Do not block in
-/// it. Revisions of one watch only grow, unless the store lost its data, which begins with a reset.
+/// it. Revisions of one watch only grow (those of one transaction are the same), unless the store lost its
+/// data, which begins with a reset.
 class StoreListener {
  public:
   virtual ~StoreListener() = default;
@@ -54,6 +72,9 @@ class KeyValueStore {
                                        std::optional<Duration> ttl = std::nullopt) = 0;
   /// Removes the entry and returns the revision of that; nullopt if there was none.
   virtual Result<std::optional<std::uint64_t>> remove(std::string_view key) = 0;
+  /// Makes all changes at one revision, and returns that; nullopt if a condition does not hold, and nothing
+  /// was changed. Atomic, also between nodes.
+  virtual Result<std::optional<std::uint64_t>> commit(const StoreTransaction& transaction) = 0;
   /// The entries whose keys begin with `prefix`, in key order.
   virtual Result<std::vector<StoredEntry>> list(std::string_view prefix) = 0;
   /// The same without the values.
@@ -70,6 +91,9 @@ class KeyValueStore {
   virtual std::unique_ptr<Watch> watch(std::string_view prefix, StoreListener& listener) = 0;
   /// Whether the store answers at present; no call is made.
   virtual bool healthy() const noexcept = 0;
+  /// A sentence if the store has answered, and has never let this node in: nothing will work until somebody
+  /// changes the configuration or the rights. Empty otherwise; no call is made.
+  virtual std::string refusal() const { return {}; }
 };
 
 }  // namespace serverledge
