@@ -101,30 +101,37 @@ static int add_names(scmp_filter_ctx filter, uint32_t action, const char* const*
   return 0;
 }
 
+// What the macros of libseccomp for 32 bits give; those leave a member out, of which clang warns.
+static struct scmp_arg_cmp argument(unsigned position, enum scmp_compare compare, uint32_t a, uint32_t b) {
+  return (struct scmp_arg_cmp){.arg = position, .op = compare, .datum_a = a, .datum_b = b};
+}
+
 // Stream and datagram sockets of Unix and the Internet with their own protocols: no raw, packet, netlink,
 // vsock.
 static int add_sockets(scmp_filter_ctx filter) {
-  static const uint64_t kDomains[] = {AF_UNIX, AF_INET, AF_INET6};
-  static const uint64_t kTypes[] = {SOCK_STREAM, SOCK_DGRAM};
-  static const uint64_t kProtocols[2][2] = {{0, 6 /* TCP */}, {0, 17 /* UDP */}};
+  static const uint32_t kDomains[] = {AF_UNIX, AF_INET, AF_INET6};
+  static const uint32_t kTypes[] = {SOCK_STREAM, SOCK_DGRAM};
+  static const uint32_t kProtocols[2][2] = {{0, 6 /* TCP */}, {0, 17 /* UDP */}};
   enum { kTypeMask = 0xf };  // the rest are SOCK_CLOEXEC and SOCK_NONBLOCK
   int result = 0;
   for (size_t d = 0; d < 3 && result == 0; ++d) {
     for (size_t t = 0; t < 2 && result == 0; ++t) {
       for (size_t p = 0; p < 2 && result == 0; ++p) {
-        result = seccomp_rule_add(
-            filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, SCMP_A0_32(SCMP_CMP_EQ, kDomains[d]),
-            SCMP_A1_32(SCMP_CMP_MASKED_EQ, kTypeMask, kTypes[t]), SCMP_A2_32(SCMP_CMP_EQ, kProtocols[t][p]));
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
+                                  argument(0, SCMP_CMP_EQ, kDomains[d], 0),
+                                  argument(1, SCMP_CMP_MASKED_EQ, kTypeMask, kTypes[t]),
+                                  argument(2, SCMP_CMP_EQ, kProtocols[t][p], 0));
       }
     }
   }
   // Others are told as a kernel without them would, which libraries expect (getifaddrs without netlink).
   if (result == 0) {
     result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-                              SCMP_A0_32(SCMP_CMP_GT, AF_INET6));
+                              argument(0, SCMP_CMP_GT, AF_INET6, 0));
   }
   if (result != 0) return result;
-  return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+  return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
+                          argument(0, SCMP_CMP_EQ, AF_UNIX, 0));
 }
 
 static int add_rules(scmp_filter_ctx filter) {

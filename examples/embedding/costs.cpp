@@ -98,8 +98,8 @@ int main(int argc, char** argv) {
     if (const auto report = node->node().invoke(invocation); !report) fail(report.error());
   };
   row("first call (cold)", timed(call), holdings());
-  std::vector<double> times;
-  for (int n = 0; n < calls; ++n) times.push_back(timed(call));
+  std::vector<double> times(static_cast<std::size_t>(calls));
+  for (double& time : times) time = timed(call);
   std::nth_element(times.begin(), times.begin() + calls / 2, times.end());
   row("a later call (warm, median)", times[static_cast<std::size_t>(calls / 2)], holdings());
 

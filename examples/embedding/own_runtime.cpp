@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -115,9 +116,9 @@ int main() {
   invoker.function_changed("length", length);
 
   // Two containers have room, and four threads call: two of them wait in the queue at a time.
-  std::vector<std::thread> callers;
-  for (int caller = 0; caller < 4; ++caller) {
-    callers.emplace_back([&invoker, &length] {
+  std::array<std::thread, 4> callers;
+  for (std::thread& caller : callers) {
+    caller = std::thread([&invoker, &length] {
       Invocation invocation = invocation_of(length);
       const Result<ExecutionReport> report = invoker.invoke(invocation);
       std::printf("%s\n", report ? report->result.c_str() : report.error().message.c_str());

@@ -194,7 +194,7 @@ Result<void> EtcdStore::refresh(std::string_view key) {
 
 }  // namespace
 
-Result<std::unique_ptr<KeyValueStore>> open_etcd_store(EtcdOptions options, Clock& clock) {
+Result<std::unique_ptr<KeyValueStore>> open_etcd_store(const EtcdOptions& options, Clock& clock) {
   auto connection = EtcdConnection::open(options, clock);
   if (!connection) return Unexpected(std::move(connection).error());
   return std::unique_ptr<KeyValueStore>(std::make_unique<EtcdStore>(*connection, clock));

@@ -37,6 +37,6 @@ struct EtcdOptions {
 /// answer for a second.
 ///
 /// gRPC's own threads come with it. `clock` must outlive the store.
-Result<std::unique_ptr<KeyValueStore>> open_etcd_store(EtcdOptions options, Clock& clock);
+Result<std::unique_ptr<KeyValueStore>> open_etcd_store(const EtcdOptions& options, Clock& clock);
 
 }  // namespace serverledge
