@@ -36,6 +36,13 @@ class OffloadingPolicy(abc.ABC):
         """About once a second."""
 
 
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # its own words are the policy's, too
+        return type(error).__name__
+
+
 class PolicyThread:
     """The thread on which a node's policy runs."""
 
@@ -61,19 +68,22 @@ class PolicyThread:
 
     def _serve(self) -> None:
         on_arrival, on_completion, on_tick = self._policy.on_arrival, self._policy.on_completion, self._policy.on_tick
-        following, answer = self.bridge.next, self.bridge.answer
-        while (task := following()) is not None:
+        following, answer_and_next = self.bridge.next, self.bridge.answer_and_next
+        task = following()
+        while task is not None:
             kind, first, second = task
             try:
                 if kind == 0:
-                    answer(on_arrival(first, second))
-                elif kind == 1:
+                    task = answer_and_next(on_arrival(first, second))
+                    continue
+                if kind == 1:
                     on_completion(first, second)
                 else:
                     on_tick(first)
             except BaseException as error:  # whatever it is, it is the policy's
-                self.bridge.fail(f"{type(error).__name__}: {error}")
+                self.bridge.fail(_described(error))
                 self._log_failure()
+            task = following()
 
     def _log_failure(self) -> None:
         now = time.monotonic()

@@ -1,5 +1,7 @@
 #include "policy_bridge.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
@@ -10,9 +12,9 @@ namespace {
 /// Ended calls that wait to be told; more are dropped.
 constexpr std::size_t kMostNews = 1000;
 
-/// Waking a thread takes longer than a decision: who waits looks for so long before it sleeps. It holds its
-/// core meanwhile, since giving it away on a busy machine would cost a slice of time.
-constexpr Duration kLook = std::chrono::microseconds(100);
+/// For so long a call looks for the answer of a policy on another core: waking that and being woken by it
+/// takes about as long each.
+constexpr Duration kLook = std::chrono::microseconds(60);
 
 void look_for(const std::atomic<bool>& flag, TimePoint until) {
   while (!flag.load(std::memory_order_acquire) && system_clock().now() < until) {
@@ -55,12 +57,14 @@ Decision PolicyBridge::decide(const Invocation& invocation, const NodeView& view
   outcome_.reset();
   ++number_;
   has_outcome_.store(false);
-  has_task_.store(true);
-  asked_.notify_one();
   lock.unlock();
-  look_for(has_outcome_, later(begin, std::min(timeout_, kLook)));
+  asked_.ring();
+  // On this core it runs as soon as this thread sleeps, or has run already.
+  if (policy_core_.load(std::memory_order_relaxed) != ::sched_getcpu())
+    look_for(has_outcome_, later(begin, std::min(timeout_, kLook)));
+  while (!has_outcome_.load(std::memory_order_acquire) && answered_.wait(later(begin, timeout_))) {
+  }
   lock.lock();
-  answered_.wait_until(lock, later(begin, timeout_), [this] { return outcome_ || ended_; });
   counts_.waited += system_clock().now() - begin;
   if (!outcome_) {
     ++counts_.late;
@@ -88,29 +92,28 @@ void PolicyBridge::tick(const NodeView& view) {
 }
 
 void PolicyBridge::remember(Task task) {
-  const std::scoped_lock lock(mutex_);
-  if (ended_) return;
-  if (news_.size() >= kMostNews) {
-    ++counts_.dropped;
-    return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (ended_) return;
+    if (news_.size() >= kMostNews) {
+      ++counts_.dropped;
+      return;
+    }
+    news_.push_back(std::move(task));
   }
-  news_.push_back(std::move(task));
-  has_task_.store(true);
-  asked_.notify_one();
+  asked_.ring();
 }
 
 std::optional<Task> PolicyBridge::next() {
   policy_thread_.store(std::this_thread::get_id());
-  {
-    const std::scoped_lock lock(mutex_);
-    busy_ = late_ = false;
-    has_task_.store(question_ || !news_.empty() || ended_);
-  }
-  const TimePoint idle_since = system_clock().now();
-  if (calls_are_dense_) look_for(has_task_, later(idle_since, kLook));
   std::unique_lock lock(mutex_);
-  asked_.wait(lock, [this] { return question_ || !news_.empty() || ended_; });
-  calls_are_dense_ = system_clock().now() - idle_since < kLook;
+  busy_ = late_ = false;
+  while (!question_ && news_.empty() && !ended_) {
+    lock.unlock();
+    asked_.wait();
+    lock.lock();
+  }
+  policy_core_.store(::sched_getcpu(), std::memory_order_relaxed);
   if (ended_) return std::nullopt;
   busy_ = true;
   if (question_) {
@@ -133,22 +136,23 @@ void PolicyBridge::fail(std::string what) {
 }
 
 void PolicyBridge::settle(Outcome outcome) {
-  const std::scoped_lock lock(mutex_);
-  // Too late, of another question, or of news: nobody waits for it.
-  if (taken_ == 0 || taken_ != number_ || late_) return;
-  taken_ = 0;
-  outcome_ = std::move(outcome);
-  has_outcome_.store(true, std::memory_order_release);
-  answered_.notify_one();
+  {
+    const std::scoped_lock lock(mutex_);
+    // Too late, of another question, or of news: nobody waits for it.
+    if (taken_ == 0 || taken_ != number_ || late_) return;
+    taken_ = 0;
+    outcome_ = std::move(outcome);
+    has_outcome_.store(true, std::memory_order_release);
+  }
+  answered_.ring();
 }
 
 void PolicyBridge::end() {
   const std::scoped_lock lock(mutex_);
   ended_ = true;
-  has_task_.store(true);
   has_outcome_.store(true);
-  asked_.notify_all();
-  answered_.notify_all();
+  asked_.ring();
+  answered_.ring();
 }
 
 PolicyBridge::Counts PolicyBridge::counts() const {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <thread>
 #include <variant>
 
+#include "doorbell.hpp"
 #include "serverledge/core/function.hpp"
 #include "serverledge/core/invocation.hpp"
 #include "serverledge/policy/offloading_policy.hpp"
@@ -63,6 +63,9 @@ struct Task {
 
 /// Between a node and the one thread on which a policy in another language runs. No request waits longer than
 /// the timeout; while the thread is busy with a question that was not answered in time, none waits at all.
+/// A call that waits sleeps at once if the policy was last seen on its own core, which then has two switches
+/// to make and nothing to wake; only one on another core is worth looking for. To look always would drive the
+/// policy to the other core, which the function may need.
 /// Thread-safe.
 class PolicyBridge {
  public:
@@ -111,12 +114,12 @@ class PolicyBridge {
   const bool wants_ticks_;
   Duration timeout_ = std::chrono::milliseconds(20);
   std::atomic<std::thread::id> policy_thread_{};
-  std::atomic<bool> has_task_{false};     // as far as `next` is concerned
-  std::atomic<bool> has_outcome_{false};  // as far as `decide` is
+  std::atomic<int> policy_core_{-1};      // on which it took its last task
+  std::atomic<bool> has_outcome_{false};  // as far as `decide` is concerned
 
-  mutable std::mutex mutex_;
-  std::condition_variable asked_;
-  std::condition_variable answered_;
+  Doorbell asked_;            // of the policy's thread
+  Doorbell answered_;         // of the call that waits
+  mutable std::mutex mutex_;  // guards what follows
   std::optional<Task> question_;
   std::optional<Outcome> outcome_;
   std::deque<Task> news_;
@@ -125,7 +128,6 @@ class PolicyBridge {
   bool late_ = false;         // the policy thread is busy with what was given up
   bool busy_ = false;         // the policy thread is at some task
   bool ended_ = false;
-  bool calls_are_dense_ = false;  // the policy thread's: the last task came soon
   Counts counts_;
 };
 

@@ -105,7 +105,12 @@ def test_what_is_no_decision_is_decided_as_by_localonly(source, said):
         assert node.policy_counts()["failed"] == 1
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), MemoryError()])
+class Unspeakable(Exception):
+    def __str__(self):
+        raise ValueError("and no words for it")
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), MemoryError(), Unspeakable()])
 def test_one_that_raises_takes_nothing_down(source, error):
     def decide(invocation, view):
         raise error
