@@ -8,6 +8,7 @@
 #include "serverledge/net/base64.hpp"
 #include "support/answers.hpp"
 #include "support/command_run.hpp"
+#include "support/helper_programs.hpp"
 #include "support/image_registry.hpp"
 
 namespace serverledge::test {
@@ -131,6 +132,29 @@ TEST_CASE("a registry that wants a password gets that of Docker's configuration"
   auto container = start(under_test, function);
   CHECK_FALSE(call(*container).failure);
   container->destroy();
+  forget(engine, registry.reference());
+}
+
+TEST_CASE("a registry that wants a password gets what a credential helper keeps of it", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  ImageRegistry registry("user:pass:word");
+  const Function function = DockerUnderTest::custom(registry.reference());
+  forget(engine, registry.reference());
+  const HelperPrograms programs;
+  programs.add("test", R"(server=$(cat)
+echo "$1 $server" >"${0%/*}/asked"
+printf '{"ServerURL":"%s","Username":"user","Secret":"pass:word"}' "$server")");
+  const std::string host = registry.reference().substr(0, registry.reference().find('/'));
+  std::ofstream(programs.file("config.json")) << R"({"credHelpers":{")" << host << R"(":"test"}})";
+  DockerUnderTest under_test(
+      engine.host(), {.adjust = [&](DockerOptions& options) { options.config_folder = programs.folder(); }});
+  auto container = start(under_test, function);
+  CHECK_FALSE(call(*container).failure);
+  container->destroy();
+  std::ifstream file(programs.file("asked"));
+  std::string asked;
+  std::getline(file, asked);
+  CHECK(asked == "get " + host);
   forget(engine, registry.reference());
 }
 

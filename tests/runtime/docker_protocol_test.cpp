@@ -1,17 +1,24 @@
 // What the Docker runtime says and reads, without an engine.
+#include <fmt/format.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "runtime/archive_reader.hpp"
+#include "runtime/docker/credential_helper.hpp"
 #include "runtime/docker/engine_address.hpp"
 #include "runtime/docker/executor_protocol.hpp"
 #include "runtime/docker/folder_tar.hpp"
 #include "runtime/docker/image_store.hpp"
 #include "runtime/docker/registry_credentials.hpp"
 #include "serverledge/net/base64.hpp"
+#include "support/eventually.hpp"
+#include "support/helper_programs.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
@@ -26,6 +33,28 @@ Function of_runtime(const std::string& runtime) {
   function.memory_mb = 128;
   function.handler = "hello.handler";
   return function;
+}
+
+std::string auth_text(const std::string& folder, std::string_view image) {
+  const Result<std::string> header = registry_auth(folder, image, TimePoint::max(), system_clock());
+  if (!header) return "error: " + header.error().message;
+  std::string text = *header;
+  std::ranges::replace(text, '-', '+');
+  std::ranges::replace(text, '_', '/');
+  return base64_decode(text).value();
+}
+
+/// What the registry of an image is shown with that configuration.
+std::string auth_by(const HelperPrograms& programs, std::string_view config, std::string_view image) {
+  std::ofstream(programs.file("config.json")) << config;
+  return auth_text(programs.folder(), image);
+}
+
+bool is_dead(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  std::getline(file, line);
+  return line.empty() || line.find(") Z ") != std::string::npos;
 }
 
 Reply read(const std::string& body, int status = 200, const std::string& runtime = "python314") {
@@ -75,15 +104,10 @@ TEST_CASE("credentials are those of the image's registry, in whatever form docke
   const TemporaryFolder folder;
   const auto auth = [&](const std::string& config, std::string_view image) -> std::string {
     std::ofstream(folder.file("config.json")) << config;
-    const Result<std::string> header = registry_auth(folder.path(), image);
-    if (!header) return "error: " + header.error().message;
-    std::string text = *header;
-    std::ranges::replace(text, '-', '+');
-    std::ranges::replace(text, '_', '/');
-    return base64_decode(text).value();
+    return auth_text(folder.path(), image);
   };
-  CHECK(registry_auth("", "x").value().empty());
-  CHECK(registry_auth(folder.file("nowhere"), "x").value().empty());
+  CHECK(auth_text("", "x").empty());
+  CHECK(auth_text(folder.file("nowhere"), "x").empty());
   const std::string config =
       R"({"auths":{"https://index.docker.io/v1/":{"auth":"dXNlcjpwYTpzcw=="},"r.example:5000":{"username":"a","password":"b\"c"},)"
       R"("https://t.example/v2/":{"identitytoken":"tok"},"empty.example":{},"bad.example":{"auth":"!"}}})";
@@ -100,8 +124,72 @@ TEST_CASE("credentials are those of the image's registry, in whatever form docke
   for (const char* odd : {"", "[]", "{\"auths\":", "\xff"})
     CHECK(auth(odd, "x").starts_with("error: the credentials in "));
   for (const char* none :
-       {"{}", R"({"auths":[]})", R"({"auths":{"docker.io":7}})", R"({"credsStore":"pass"})"})
+       {"{}", R"({"auths":[]})", R"({"auths":{"docker.io":7}})", R"({"credsStore":7,"credHelpers":[]})"})
     CHECK(auth(none, "x").empty());
+}
+
+TEST_CASE("a credential helper is asked for its registry's credentials", "[docker]") {
+  const HelperPrograms programs;
+  programs.add("store", R"(read -r server; [ "$1" = get ] || exit 9
+case $server in
+  https://index.docker.io/v1/) echo '{"ServerURL":"x","Username":"hub","Secret":"s\"1"}' ;;
+  token.example) echo '{"Username":"<token>","Secret":"tok"}' ;;
+  *) echo 'credentials not found in native keychain'; exit 1 ;;
+esac)");
+  programs.add("own", R"sh(printf '{"Username":"%s","Secret":"%s"}' own "$(cat)")sh");
+  const std::string config =
+      R"({"credsStore":"store","credHelpers":{"own.example:5000":"own"},"auths":{"file.example":{"username":"f","password":"p"}}})";
+  CHECK(auth_by(programs, config, "alpine") ==
+        R"({"username":"hub","password":"s\"1","serveraddress":"https://index.docker.io/v1/"})");
+  CHECK(auth_by(programs, config, "token.example/x") ==
+        R"({"identitytoken":"tok","serveraddress":"token.example"})");
+  CHECK(auth_by(programs, config, "own.example:5000/x") ==
+        R"({"username":"own","password":"own.example:5000","serveraddress":"own.example:5000"})");
+  // What it does not know may stand in the file, as before there was a helper.
+  CHECK(auth_by(programs, config, "file.example/x") ==
+        R"({"username":"f","password":"p","serveraddress":"file.example"})");
+  CHECK(auth_by(programs, config, "other.example/x").empty());
+}
+
+TEST_CASE("a credential helper that misbehaves costs neither memory nor time, and is named", "[docker]") {
+  const HelperPrograms programs;
+  programs.add("fails", "echo 'the keychain is locked'; exit 3");
+  programs.add("talks", "exec cat /dev/zero");
+  programs.add("lies", "echo yes");
+  programs.add("empty", "echo '{}'");
+  programs.add("dies", "kill -9 $$");
+  // A child that it leaves behind and that keeps its output open is not waited for.
+  programs.add("daemon", R"(sleep 600 & echo '{"Username":"u","Secret":"'$!'"}')");
+  const auto said = [&](const char* name, const char* more = "") {
+    return auth_by(programs, fmt::format(R"({{"credsStore":"{}"{}}})", name, more), "r.example/x");
+  };
+  CHECK(said("fails") ==
+        "error: the credentials for r.example cannot be had: docker-credential-fails: it failed: the "
+        "keychain is locked");
+  CHECK(said("talks").find("docker-credential-talks: it says too much") != std::string::npos);
+  CHECK(said("lies").find("no JSON object") != std::string::npos);
+  CHECK(said("dies").find("it failed") != std::string::npos);
+  CHECK(said("missing").find("docker-credential-missing: No such file") != std::string::npos);
+  CHECK(said("../store").find("is odd") != std::string::npos);
+  CHECK(said("empty").empty());
+  CHECK(said("missing", R"(,"auths":{"r.example":{"username":"f","password":"p"}})").find(R"("f")") !=
+        std::string::npos);
+  const std::string with_child = said("daemon");
+  REQUIRE(with_child.starts_with(R"({"username":"u","password":")"));
+  CHECK(::kill(std::stoi(with_child.substr(28)), SIGKILL) == 0);
+}
+
+TEST_CASE("a credential helper that hangs is ended with all that it has started", "[docker]") {
+  const HelperPrograms programs;
+  programs.add("hangs", fmt::format("sleep 600 & echo $! >{}; wait", programs.file("child")));
+  const auto asked = ask_credential_helper(
+      "hangs", "r.example", later(system_clock().now(), std::chrono::milliseconds(500)), system_clock());
+  REQUIRE_FALSE(asked);
+  CHECK(asked.error().code == ErrorCode::kDeadline);
+  pid_t child = 0;
+  std::ifstream(programs.file("child")) >> child;
+  // On a machine so slow that it had not come that far there is none.
+  if (child > 0) CHECK(eventually([&] { return is_dead(child); }));
 }
 
 TEST_CASE("a call has all five keys of the contract, whatever the runtime", "[docker]") {

@@ -235,7 +235,9 @@ void ImageStore::run(const std::string& reference, Pull& pull) {
                           {{"image", reference}, {"progress", progress}});
   };
   const auto ask = [&]() -> Result<HttpResponse> {
-    Result<std::string> auth = registry_auth(engine_->options.config_folder, reference);
+    Result<std::string> auth =
+        registry_auth(engine_->options.config_folder, reference,
+                      later(engine_->clock.now(), engine_->options.pull_timeout), engine_->clock);
     if (!auth) return Unexpected(auth.error());
     return engine_->client.request({.method = "POST",
                                     .path = "/images/create",
@@ -273,7 +275,8 @@ Result<std::vector<std::string>> ImageStore::architectures(const std::string& re
   const Result<Image> image = find(reference, deadline);
   if (image) return std::vector<std::string>{image->architecture};
   if (image.error().code != ErrorCode::kNotFound) return Unexpected(image.error());
-  Result<std::string> auth = registry_auth(engine_->options.config_folder, reference);
+  Result<std::string> auth =
+      registry_auth(engine_->options.config_folder, reference, deadline, engine_->clock);
   if (!auth) return Unexpected(auth.error());
   const Result<HttpResponse> answer =
       engine_->client.request({.path = "/distribution/" + whole_reference(reference) + "/json",
