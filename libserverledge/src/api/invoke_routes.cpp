@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,12 @@ namespace {
 HttpResponse refused_call(const Error& error) {
   if (error.code == ErrorCode::kNotFound) return HttpResponse::text(404, "Function unknown");
   return error_answer(error);
+}
+
+/// A number of cores with six decimal places.
+std::string cores_text(std::int64_t millicores) {
+  const std::string thousandths = fmt::format_int(1000 + millicores % 1000).str();
+  return fmt::format_int(millicores / 1000).str().append(".").append(thousandths, 1).append("000");
 }
 
 /// What is no trace context is ignored, as its standard has it.
@@ -67,7 +74,7 @@ void InvokeRoutes::add_node_headers(const HttpRequest& request, const Function& 
   headers.add("Serverledge-Node-Name", self.node);
   headers.add("Serverledge-Free-Mem", fmt::format_int(available.memory_mb).str());
   headers.add("Serverledge-Timestamp", fmt::format_int(now.count()).str());
-  headers.add("Serverledge-Free-CPU", fmt::format("{:.6f}", available.cores()));
+  headers.add("Serverledge-Free-CPU", cores_text(available.millicores));
   headers.add("Serverledge-Node-Arch", self.architecture);
   if (const std::string* bandit = request.headers.find("Serverledge-MAB-Request-ID")) {
     headers.add("Serverledge-MAB-Request-ID", *bandit);

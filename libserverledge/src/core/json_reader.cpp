@@ -33,7 +33,14 @@ struct JsonBuilder {
   using Index = std::uint32_t;
 
   JsonBuilder(JsonDocument& document_to_fill, std::string_view text, JsonLimits the_limits)
-      : document(document_to_fill), scanner(text, the_limits.max_depth), limits(the_limits) {}
+      : document(document_to_fill), scanner(text, the_limits.max_depth), limits(the_limits) {
+    // Enough for a call or an answer, so that these do not grow step by step.
+    constexpr std::size_t kUsual = 12;
+    document.nodes_.reserve(kUsual);
+    document.children_.reserve(kUsual);
+    pending.reserve(kUsual);
+    open.reserve(2);
+  }
 
   Result<void> run() {
     for (;;) {

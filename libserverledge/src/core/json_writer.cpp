@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <cassert>
 #include <charconv>
 #include <cmath>
@@ -30,9 +32,15 @@ std::string_view short_escape(char c) {
   }
 }
 
-bool stands_for_itself(char c) {
-  return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
-}
+/// ASCII that a string holds as it is.
+constexpr auto kStandsForItself = [] {
+  std::array<bool, 256> plain{};
+  for (std::size_t byte = 0x20; byte < 0x80; ++byte) plain[byte] = true;
+  for (const char c : {'"', '\\', '<', '>', '&'}) plain[static_cast<std::size_t>(c)] = false;
+  return plain;
+}();
+
+bool stands_for_itself(char c) { return kStandsForItself[static_cast<unsigned char>(c)]; }
 
 void append_ascii(std::string& out, char c) {
   constexpr std::string_view kHex = "0123456789abcdef";
@@ -69,8 +77,36 @@ Decimal shortest(double value) {
   return decimal;
 }
 
+/// What most numbers of ours are: times. A whole number of nanoseconds of at most 15 digits is the only
+/// decimal of so few digits that reads back as its double, and so the shortest. False: `value` is no such
+/// number.
+bool append_nanoseconds(std::string& out, double value) {
+  constexpr double kPerSecond = 1e9;
+  if (!(value >= 1e-6 && value < 1e6)) return false;
+  const auto count = static_cast<std::uint64_t>(value * kPerSecond + 0.5);
+  if (static_cast<double>(count) / kPerSecond != value) return false;
+  // The digits of the fraction, made from the right; then the point and what stands before it.
+  char text[24];
+  char* const end = text + sizeof text;
+  char* const point = end - 10;
+  std::uint64_t left = count;
+  for (char* at = end; at != point + 1; left /= 10) *--at = static_cast<char>('0' + left % 10);
+  *point = '.';
+  char* begin = point;
+  do {
+    *--begin = static_cast<char>('0' + left % 10);
+    left /= 10;
+  } while (left > 0);
+  char* last = end;
+  while (last[-1] == '0') --last;
+  if (last[-1] == '.') --last;
+  out.append(begin, static_cast<std::size_t>(last - begin));
+  return true;
+}
+
 /// As Go's encoding/json prints a float64: without exponent between 1e-6 and 1e21.
 void append_number(std::string& out, double value) {
+  if (append_nanoseconds(out, value)) return;
   if (std::signbit(value)) out += '-';
   const Decimal decimal = shortest(std::fabs(value));
   const auto count = static_cast<int>(decimal.digits.size());
@@ -92,14 +128,18 @@ void append_number(std::string& out, double value) {
 }  // namespace
 
 void append_json_string(std::string& out, std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), stands_for_itself)) {  // nearly always, and then in one piece
+    const std::size_t at = out.size();
+    out.resize(at + text.size() + 2, '"');
+    text.copy(&out[at + 1], text.size());
+    return;
+  }
   out.reserve(out.size() + text.size() + 2);
   out += '"';
   for (std::size_t at = 0; at < text.size();) {
     std::size_t plain = at;
-    while (plain < text.size() && static_cast<signed char>(text[plain]) >= 0 &&
-           stands_for_itself(text[plain]))
-      ++plain;
-    out += text.substr(at, plain - at);
+    while (plain < text.size() && stands_for_itself(text[plain])) ++plain;
+    out.append(text, at, plain - at);
     at = plain;
     if (at == text.size()) break;
     const std::size_t length = utf8_sequence(text, at);

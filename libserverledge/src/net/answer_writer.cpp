@@ -67,7 +67,15 @@ std::string_view reason_of(int status) {
 }
 
 void add_field(std::string& head, std::string_view name, std::string_view value) {
-  head.append(name).append(": ").append(value).append("\r\n");
+  // In one piece, since each append costs more than the few bytes that it adds.
+  const std::size_t at = head.size();
+  head.resize(at + name.size() + value.size() + 4, '\n');
+  char* to = &head[at];
+  to += name.copy(to, name.size());
+  *to++ = ':';
+  *to++ = ' ';
+  to += value.copy(to, value.size());
+  *to = '\r';
 }
 
 }  // namespace
@@ -85,6 +93,8 @@ HttpResponse AnswerWriter::made(const Make& make) const {
 
 void AnswerWriter::write(const Asked& asked, const Make& make, std::string& head, std::string& body) const {
   HttpResponse response = made(make);
+  constexpr std::size_t kUsual = 512;
+  head.reserve(kUsual);
   head.append("HTTP/1.1 ").append(fmt::format_int(response.status).c_str());
   head.append(" ").append(reason_of(response.status)).append("\r\n");
   if (!asked.keep_alive) add_field(head, "Connection", "close");

@@ -1,9 +1,11 @@
 #include "serverledge/net/http_client.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -12,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <system_error>
 #include <vector>
@@ -44,10 +47,23 @@ class Cancel {
   std::optional<std::stop_callback<Write>> callback_;  // goes before the descriptor
 };
 
+constexpr int kRecvSeconds = 1;
+constexpr Duration kRecvWait = std::chrono::seconds(kRecvSeconds);
+
+// Lets a recv that may wait do so, no longer than kRecvWait.
+void wait_in_recv(int fd) {
+  const timeval patience{kRecvSeconds, 0};
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0) fcntl(fd, F_SETFL, 0);
+}
+
 std::string head_of(const HttpTarget& target, const HttpRequest& request) {
-  std::string head = fmt::format("{} {}{}{} HTTP/1.1\r\nHost: {}\r\n", request.method, request.path,
-                                 request.query.empty() ? "" : "?", request.query,
-                                 target.unix_path.empty() ? target.name() : "localhost");
+  constexpr std::size_t kUsual = 512;
+  std::string head;
+  head.reserve(kUsual);
+  head.append(request.method).append(" ").append(request.path);
+  if (!request.query.empty()) head.append("?").append(request.query);
+  head.append(" HTTP/1.1\r\nHost: ").append(target.unix_path.empty() ? target.name() : "localhost");
+  head.append("\r\n");
   for (const auto& [name, value] : request.headers) {
     const bool ours = equals_ignoring_case(name, "Host") || equals_ignoring_case(name, "Content-Length") ||
                       equals_ignoring_case(name, "Connection") ||
@@ -55,8 +71,10 @@ std::string head_of(const HttpTarget& target, const HttpRequest& request) {
     if (!ours) head.append(name).append(": ").append(value).append("\r\n");
   }
   const bool bodiless = request.body.empty() && (request.method == "GET" || request.method == "HEAD");
-  if (!bodiless) head += fmt::format("Content-Length: {}\r\n", request.body.size());
-  return head += "\r\n";
+  if (!bodiless) {
+    head.append("Content-Length: ").append(fmt::format_int(request.body.size()).c_str()).append("\r\n");
+  }
+  return head.append("\r\n");
 }
 
 // A request that would not be read as what it says.
@@ -115,10 +133,14 @@ class HttpClient::Pool {
 
   FileDescriptor take(const HttpTarget& target);
   void give_back(const HttpTarget& target, FileDescriptor fd);
+  /// Drops what is kept of a target none of whose connections are.
+  void forget(const HttpTarget& target);
   Result<FileDescriptor> connect(const HttpTarget& target, Duration timeout, TimePoint deadline, int cancel);
   Result<HttpResponse> exchange(Exchange& exchange);
   Result<void> send(Exchange& exchange);
   Result<HttpResponse> receive(Exchange& exchange);
+  /// Waits for bytes; 0: the peer has closed.
+  Result<std::size_t> read(const Exchange& exchange, std::span<char> space);
   /// The events that came, of those asked for.
   Result<int> wait(const Exchange& exchange, int events);
   static Error broken(const Exchange& exchange, int error);
@@ -126,7 +148,8 @@ class HttpClient::Pool {
   const Options options_;
   Clock& clock_;
   std::mutex mutex_;
-  std::map<HttpTarget, std::vector<Idle>> idle_;  // the last used at the back
+  // The last used at the back. Of a target with calls under way it may be empty: they will give back.
+  std::map<HttpTarget, std::vector<Idle>> idle_;
 };
 
 FileDescriptor HttpClient::Pool::take(const HttpTarget& target) {
@@ -135,12 +158,14 @@ FileDescriptor HttpClient::Pool::take(const HttpTarget& target) {
     {
       const std::lock_guard lock(mutex_);
       const auto found = idle_.find(target);
-      if (found == idle_.end()) return {};
+      if (found == idle_.end() || found->second.empty()) return {};
       const bool fresh = clock_.now() - found->second.back().since < options_.idle_timeout;
-      if (fresh) fd = std::move(found->second.back().fd);
-      if (fresh) found->second.pop_back();
-      if (!fresh || found->second.empty()) idle_.erase(found);  // the others have been idle even longer
-      if (!fresh) return {};
+      if (!fresh) {
+        found->second.clear();  // the others have been idle even longer
+        return {};
+      }
+      fd = std::move(found->second.back().fd);
+      found->second.pop_back();
     }
     char byte = 0;
     const bool silent = recv(fd.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
@@ -159,12 +184,21 @@ void HttpClient::Pool::give_back(const HttpTarget& target, FileDescriptor fd) {
   }
 }
 
+void HttpClient::Pool::forget(const HttpTarget& target) {
+  const std::lock_guard lock(mutex_);
+  const auto found = idle_.find(target);
+  if (found != idle_.end() && found->second.empty()) idle_.erase(found);
+}
+
 Result<FileDescriptor> HttpClient::Pool::connect(const HttpTarget& target, Duration timeout,
                                                  TimePoint deadline, int cancel) {
   const TimePoint until = std::min(deadline, later(clock_.now(), timeout));
   auto connected = target.unix_path.empty() ? connect_tcp(target.host, target.port, until, cancel, clock_)
                                             : connect_unix(target.unix_path, until, cancel, clock_);
-  if (connected) return connected;
+  if (connected) {
+    wait_in_recv(connected->get());
+    return connected;
+  }
   Error& error = connected.error();
   if (error.code == ErrorCode::kDeadline && clock_.now() < deadline) error.code = ErrorCode::kUnavailable;
   error.message = fmt::format("cannot reach {}: {}", target.name(), error.message);
@@ -178,6 +212,14 @@ Result<HttpResponse> HttpClient::Pool::request(const HttpTarget& target, const H
   const std::string head = head_of(target, request);
   const Cancel cancel(request.peer_gone);
   FileDescriptor fd = take(target);
+  struct Leaving {
+    Pool& pool;
+    const HttpTarget& target;
+    bool given_back = false;
+    ~Leaving() {
+      if (!given_back) pool.forget(target);
+    }
+  } leaving{*this, target};
   for (bool pooled = fd.valid();; pooled = false) {
     if (!fd.valid()) {
       auto connected = connect(target, connect_timeout, deadline, cancel.fd());
@@ -188,6 +230,7 @@ Result<HttpResponse> HttpClient::Pool::request(const HttpTarget& target, const H
     auto response = this->exchange(exchange);
     if (response) {
       if (exchange.keep_alive) give_back(target, std::move(fd));
+      leaving.given_back = exchange.keep_alive;
       return response;
     }
     const ErrorCode code = response.error().code;
@@ -241,12 +284,9 @@ Result<HttpResponse> HttpClient::Pool::receive(Exchange& exchange) {
   ResponseReader reader(exchange.to_head, options_.response_max);
   auto state = ResponseReader::State::kNeedsMore;
   while (state == ResponseReader::State::kNeedsMore) {
-    if (auto ready = wait(exchange, POLLIN); !ready) return Unexpected(std::move(ready).error());
-    const auto space = reader.space();
-    const ssize_t got = recv(exchange.fd, space.data(), space.size(), MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-    if (got < 0) return Unexpected(broken(exchange, errno));
-    state = got == 0 ? reader.ended() : reader.filled(static_cast<std::size_t>(got));
+    const Result<std::size_t> got = read(exchange, reader.space());
+    if (!got) return Unexpected(got.error());
+    state = *got == 0 ? reader.ended() : reader.filled(*got);
     exchange.answer_begun = reader.has_begun();
     std::string& body = reader.response().body;
     if (exchange.sink && !body.empty() && reader.response().status / 100 == 2) {
@@ -257,6 +297,19 @@ Result<HttpResponse> HttpClient::Pool::receive(Exchange& exchange) {
   if (state == ResponseReader::State::kFailed) return Unexpected(reader.error());
   exchange.keep_alive = reader.keep_alive() && exchange.all_sent();
   return std::move(reader.response());
+}
+
+Result<std::size_t> HttpClient::Pool::read(const Exchange& exchange, std::span<char> space) {
+  while (true) {
+    // Where nothing but the peer and time can end the wait, it is for recv itself: that spares a poll.
+    const bool alone = exchange.cancel < 0 && later(clock_.now(), kRecvWait) < exchange.deadline;
+    if (!alone) {
+      if (const auto ready = wait(exchange, POLLIN); !ready) return Unexpected(ready.error());
+    }
+    const ssize_t got = recv(exchange.fd, space.data(), space.size(), alone ? 0 : MSG_DONTWAIT);
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EAGAIN && errno != EINTR) return Unexpected(broken(exchange, errno));
+  }
 }
 
 Result<int> HttpClient::Pool::wait(const Exchange& exchange, int events) {

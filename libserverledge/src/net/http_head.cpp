@@ -25,6 +25,15 @@ constexpr std::array<bool, 256> make_token_characters() {
 
 constexpr auto kTokenCharacters = make_token_characters();
 
+constexpr std::array<bool, 256> make_value_characters() {
+  std::array<bool, 256> is{};
+  for (std::size_t byte = 0x20; byte < is.size(); ++byte) is[byte] = byte != 0x7f;
+  is[static_cast<std::size_t>('\t')] = true;
+  return is;
+}
+
+constexpr auto kValueCharacters = make_value_characters();
+
 std::string_view trimmed(std::string_view text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };
   while (!text.empty() && blank(text.front())) text.remove_prefix(1);
@@ -62,10 +71,8 @@ bool is_token(std::string_view text) noexcept {
 }
 
 bool is_field_value(std::string_view text) noexcept {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte >= 0x20 && byte != 0x7f) || c == '\t';
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return kValueCharacters[static_cast<unsigned char>(c)]; });
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {

@@ -24,6 +24,8 @@ const std::string* HttpHeaders::find(std::string_view name) const noexcept {
 }
 
 void HttpHeaders::add(std::string name, std::string value) {
+  constexpr std::size_t kUsual = 8;
+  if (fields_.empty()) fields_.reserve(kUsual);
   fields_.push_back({std::move(name), std::move(value)});
 }
 

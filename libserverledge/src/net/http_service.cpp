@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "net/percent.hpp"
 
@@ -157,7 +158,7 @@ void HttpService::answer(Connection& connection, Effort effort, HandlerGauge& ga
     if (draining_) asked.keep_alive = false;
     return response;
   };
-  writer_.write(asked, make, connection.head, connection.body);
+  writer_.write(asked, std::cref(make), connection.head, connection.body);
   connection.closing = !asked.keep_alive;
   reader.next();
   reader.request().arrival = clock_.now();  // of a request that is there already

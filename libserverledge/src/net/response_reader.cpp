@@ -35,16 +35,18 @@ bool begins_as_answer(std::string_view bytes) {
 
 std::span<char> ResponseReader::space() {
   if (begin_ == end_) begin_ = end_ = 0;
-  if (room_ - end_ < kRead / 2) {
+  const bool long_body = in_body_ && large_ == nullptr;
+  if (long_body || room_ - end_ < std::min(room_, kRead) / 2) {
     const std::string_view kept = waiting();
     auto buffer = std::make_unique_for_overwrite<char[]>(kept.size() + kRead);
     kept.copy(buffer.get(), kept.size());
-    buffer_ = std::move(buffer);
+    large_ = std::move(buffer);
+    bytes_ = large_.get();
     room_ = kept.size() + kRead;
     end_ -= begin_;
     begin_ = 0;
   }
-  return {buffer_.get() + end_, room_ - end_};
+  return {bytes_ + end_, room_ - end_};
 }
 
 ResponseReader::State ResponseReader::filled(std::size_t bytes) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +24,8 @@ class ResponseReader {
 
   /// `to_head`: the request was a HEAD, so that no body follows.
   ResponseReader(bool to_head, std::size_t body_max) : to_head_(to_head), body_max_(body_max) {}
+  ResponseReader(const ResponseReader&) = delete;
+  ResponseReader& operator=(const ResponseReader&) = delete;
 
   /// Where the next bytes go.
   std::span<char> space();
@@ -41,7 +44,7 @@ class ResponseReader {
  private:
   enum class Body { kNone, kCounted, kChunked, kToEnd };
 
-  std::string_view waiting() const noexcept { return {buffer_.get() + begin_, end_ - begin_}; }
+  std::string_view waiting() const noexcept { return {bytes_ + begin_, end_ - begin_}; }
   State fail(ErrorCode code, std::string message);
   State read_head();
   State parse_head(std::string_view head);
@@ -54,8 +57,10 @@ class ResponseReader {
   const std::size_t body_max_;
   HttpResponse response_;
   Error error_;
-  std::unique_ptr<char[]> buffer_;  // a string would be filled before it is read into
-  std::size_t room_ = 0;            // of it
+  std::array<char, 2048> small_;  // what most answers fit into; not filled before it is read into
+  std::unique_ptr<char[]> large_;
+  char* bytes_ = small_.data();  // one of the two
+  std::size_t room_ = small_.size();
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   HeadScanner scanner_;

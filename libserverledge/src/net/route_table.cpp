@@ -26,7 +26,15 @@ bool equals_decoded(std::string_view raw, std::string_view segment) {
   return percent_decoded(raw, PlusIs::kItself) == segment;
 }
 
+// Whether the path cannot match because it begins otherwise: tells most routes from one another by a byte.
+bool begins_otherwise(const Route& route, std::string_view path) {
+  const std::string& segment = route.segments.front();
+  return path.size() > 1 && path[0] == '/' && path[1] != '%' && !segment.empty() && segment[0] != ':' &&
+         segment[0] != path[1];
+}
+
 bool matches(const Route& route, std::string_view path) {
+  if (begins_otherwise(route, path)) return false;
   std::size_t at = 0;
   bool fits = true;
   for_each_segment(path, [&](std::string_view raw) {

@@ -198,8 +198,11 @@ FileDescriptor accept_from(const FileDescriptor& listener, std::string& from) {
 }
 
 std::string host_and_port(const std::string& host, int port) {
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
-                                             : fmt::format("[{}]:{}", host, port);
+  const bool v6 = host.find(':') != std::string::npos;
+  std::string name;
+  name.reserve(host.size() + 8);
+  name.append(v6 ? "[" : "").append(host).append(v6 ? "]:" : ":");
+  return name.append(fmt::format_int(port).c_str());
 }
 
 int poll_milliseconds(TimePoint until, TimePoint now) {

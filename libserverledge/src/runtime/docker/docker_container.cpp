@@ -24,6 +24,18 @@ constexpr auto kEndPatience = std::chrono::milliseconds(1500);
 constexpr auto kLookInterval = std::chrono::milliseconds(500);
 constexpr int kListenPauseMs = 2;
 
+/// A name for one call that no function can know beforehand, to have an answer ready.
+std::string new_call_name() {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string name(16, '0');
+  std::uint64_t bits = entropy();
+  for (char& digit : name) {
+    digit = kDigits[bits & 15U];
+    bits >>= 4U;
+  }
+  return name;
+}
+
 std::string describe(int exit_code) {
   if (exit_code <= 128) return fmt::format("the function's process exited with status {}", exit_code);
   const char* name = ::sigabbrev_np(exit_code - 128);
@@ -178,12 +190,11 @@ Result<HttpResponse> DockerContainer::ask(int slot, const char* path, std::strin
   HttpRequest request;
   request.method = "POST";
   request.path = path;
-  request.headers.set("Content-Type", "application/json");
+  request.headers.add("Content-Type", "application/json");
   request.body = std::move(body);
   if (!killable_) request.peer_gone = gone_.get_token();
-  // No function can know it beforehand, and have an answer ready.
-  const std::string name = names_calls_ ? fmt::format("{:016x}", entropy()) : std::string();
-  if (names_calls_) request.headers.set(kCallHeader, name);
+  const std::string name = names_calls_ ? new_call_name() : std::string();
+  if (names_calls_) request.headers.add(kCallHeader, name);
   Result<HttpResponse> answer =
       engine_->executors.request(executor_of(slot), request, kConnectPatience, deadline);
   if (!answer || !names_calls_) return answer;
