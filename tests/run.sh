@@ -14,8 +14,8 @@ then. Logs and the results as JUnit XML are under build/logs.
 
   --quick   only the unit tests of `release`: for the minutes between two edits
   --all     also clang-tidy, the integration tests under `asan` and `tsan`, the fuzzers for a few seconds each, the
-            Debian packages in a fresh root (tests/packaging/deb_test.sh), and a Debian 12 virtual machine with systemd
-            (tests/vm/run.sh)
+            programs linked with the shared library (BUILD_SHARED_LIBS), the Debian packages in a fresh root
+            (tests/packaging/deb_test.sh), and a Debian 12 virtual machine with systemd (tests/vm/run.sh)
   --help    this text
 
 With SERVERLEDGE_TEST_PODMAN=1 Podman is installed and tested, too; otherwise where it is there already.
@@ -119,6 +119,16 @@ build_and_run() {
   fi
 }
 
+# The executables with the shared library: what is installed then serves as the static build's does.
+check_shared() {
+  local build=$PWD/build/shared
+  {
+    cmake --preset release -B "$build" -DBUILD_SHARED_LIBS=ON -DSERVERLEDGE_BUILD_TESTS=OFF && cmake --build "$build" --parallel "$jobs"
+  } >$logs/build-shared.log 2>&1 || { tail -n 30 $logs/build-shared.log; return 1; }
+  readelf -d "$build/bin/serverledge" | grep -q 'NEEDED.*libserverledge\.so\.0' || { echo "the node does not use the shared library"; return 1; }
+  python3 -B tests/packaging/install_test.py "$PWD" "$build" cmake c++
+}
+
 run_vm() {
   local counts
   tests/vm/run.sh 2>&1 | tee $logs/vm.log || true
@@ -187,6 +197,9 @@ main() {
 
     begin "fuzz: build and short runs"
     build_and_run fuzz all "fuzz" --label-regex '^fuzz$'
+
+    begin "shared: build, and the test of an install"
+    check "programs linked with the shared library" check_shared
 
     begin "Debian packages, and their life in a fresh Debian 12"
     check "Debian packages" tests/packaging/deb_test.sh
