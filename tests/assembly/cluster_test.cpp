@@ -121,19 +121,40 @@ bool runs_on(Member& member, const std::string& node, const std::string& body = 
   return eventually([&] { return text_member(member.post("/invoke/f", body), "ExecutionNode") == node; });
 }
 
-std::unique_ptr<KeyValueStore> store_of_all() {
-  return std::move(*open_embedded_store(":memory:", system_clock()));
-}
+/// A store, and nodes on it as a test adds them.
+class Cluster {
+ public:
+  using Settings = std::map<std::string, std::string>;
+  /// A started node.
+  Member& add(const std::string& key, Settings settings = {}) {
+    Member& member =
+        *members_.emplace(key, std::make_unique<Member>(store(), key, std::move(settings))).first->second;
+    member.start();
+    return member;
+  }
+  void remove(const std::string& key) { members_.erase(key); }
+  KeyValueStore& store() { return *store_; }
+
+ private:
+  std::unique_ptr<KeyValueStore> store_ = std::move(*open_embedded_store(":memory:", system_clock()));
+  std::map<std::string, std::unique_ptr<Member>> members_;
+};
+
+/// Two nodes, of which the one hands its calls of `f` to the other.
+struct Pair : Cluster {
+  Pair() {
+    one.create("f");
+    REQUIRE(two.knows("f"));
+    REQUIRE(runs_on(one, "two"));
+  }
+  Member& one = add("one", {{"scheduler.policy", "edgeonly"}});
+  Member& two = add("two");
+};
 
 TEST_CASE("Two nodes of an area find each other, and one hands the other its work", "[cluster]") {
-  const auto store = store_of_all();
-  Member one(*store, "one", {{"scheduler.policy", "edgeonly"}});
-  Member two(*store, "two", {});
-  one.start();
-  two.start();
-  one.create("f");
-  REQUIRE(two.knows("f"));
-  REQUIRE(runs_on(one, "two"));
+  Pair pair;
+  Member& one = pair.one;
+  Member& two = pair.two;
   const HttpResponse offloaded = one.post("/invoke/f", R"({"Params":{"n":1},"ReturnOutput":true})");
   CHECK(offloaded.status == 200);
   CHECK(text_member(offloaded, "Result") == R"({"n":1})");
@@ -149,14 +170,9 @@ TEST_CASE("Two nodes of an area find each other, and one hands the other its wor
 TEST_CASE(
     "The answer of an asynchronous call that was offloaded is polled where it was accepted (known defect 7)",
     "[cluster]") {
-  const auto store = store_of_all();
-  Member one(*store, "one", {{"scheduler.policy", "edgeonly"}});
-  Member two(*store, "two", {});
-  one.start();
-  two.start();
-  one.create("f");
-  REQUIRE(two.knows("f"));
-  REQUIRE(runs_on(one, "two"));
+  Pair pair;
+  Member& one = pair.one;
+  Member& two = pair.two;
   two.runtime->on_call = [](const Function&, const Call& call) {
     return Reply{.result = std::string(call.params),
                  .failure = {},
@@ -176,14 +192,9 @@ TEST_CASE(
 }
 
 TEST_CASE("A function that fails on another node fails here with its error", "[cluster]") {
-  const auto store = store_of_all();
-  Member one(*store, "one", {{"scheduler.policy", "edgeonly"}});
-  Member two(*store, "two", {});
-  one.start();
-  two.start();
-  one.create("f");
-  REQUIRE(two.knows("f"));
-  REQUIRE(runs_on(one, "two"));
+  Pair pair;
+  Member& one = pair.one;
+  Member& two = pair.two;
   two.runtime->on_call = [](const Function&, const Call&) {
     return Reply{.result = {},
                  .failure = Failure{FailureKind::kRaised, "ValueError: no", "line 1"},
@@ -197,11 +208,10 @@ TEST_CASE("A function that fails on another node fails here with its error", "[c
 }
 
 TEST_CASE("An overloaded edge node hands its work to the cloud, the cloud keeps it", "[cluster]") {
-  const auto store = store_of_all();
-  Member edge(*store, "edge", {{"scheduler.policy", "edgecloud"}, {"registry.remote.area", "CLOUD"}});
-  Member cloud1(*store, "cloud1", {{"registry.area", "CLOUD"}});
-  Member cloud2(*store, "cloud2", {{"registry.area", "CLOUD"}});
-  for (Member* member : {&edge, &cloud1, &cloud2}) member->start();
+  Cluster cluster;
+  Member& edge = cluster.add("edge", {{"scheduler.policy", "edgecloud"}, {"registry.remote.area", "CLOUD"}});
+  Member& cloud1 = cluster.add("cloud1", {{"registry.area", "CLOUD"}});
+  Member& cloud2 = cluster.add("cloud2", {{"registry.area", "CLOUD"}});
   edge.create("f");
   REQUIRE(cloud1.knows("f"));
   REQUIRE(cloud2.knows("f"));
@@ -229,11 +239,9 @@ TEST_CASE("An overloaded edge node hands its work to the cloud, the cloud keeps 
 
 TEST_CASE("In a cluster a function that this node cannot run is stored, with a warning, and runs elsewhere",
           "[cluster]") {
-  const auto store = store_of_all();
-  Member small(*store, "small", {{"scheduler.policy", "nearest"}});
-  Member large(*store, "large", {{"container.pool.memory", "4096"}, {"container.pool.cpus", "8"}});
-  small.start();
-  large.start();
+  Cluster cluster;
+  Member& small = cluster.add("small", {{"scheduler.policy", "nearest"}});
+  Member& large = cluster.add("large", {{"container.pool.memory", "4096"}, {"container.pool.cpus", "8"}});
   const auto create = [&](const std::string& fields) {
     return small.post("/update", R"({"Name":"f","Handler":"f.handler","TarFunctionCode":")" +
                                      base64_encode("def handler(params, context): pass\n") + "\"," + fields +
@@ -259,32 +267,26 @@ TEST_CASE("In a cluster a function that this node cannot run is stored, with a w
 }
 
 TEST_CASE("A neighbour that is gone costs no call: the next choice is taken", "[cluster]") {
-  const auto store = store_of_all();
-  Member one(*store, "one", {{"scheduler.policy", "edgeonly"}});
-  auto two = std::make_unique<Member>(*store, "two", std::map<std::string, std::string>{});
-  one.start();
-  two->start();
-  one.create("f");
-  REQUIRE(two->knows("f"));
-  REQUIRE(runs_on(one, "two"));
+  Pair pair;
   // It dies without a word: its registration stays.
-  const auto registration = store->get("registry/ROME/amd64/two").value();
-  two.reset();
-  if (registration) (void)store->put(registration->key, registration->value).value();
+  const auto registration = pair.store().get("registry/ROME/amd64/two").value();
+  REQUIRE(registration);
+  pair.remove("two");
+  REQUIRE(pair.store().put(registration->key, registration->value));
   for (int i = 0; i < 20; ++i) {
-    const HttpResponse answer = one.post("/invoke/f", "{}");
+    const HttpResponse answer = pair.one.post("/invoke/f", "{}");
     CHECK(answer.status == 200);
     CHECK(text_member(answer, "ExecutionNode") == "one");
   }
 }
 
 TEST_CASE("A node that ends is no longer in the registry", "[cluster]") {
-  const auto store = store_of_all();
-  Member one(*store, "one", {});
-  one.start();
-  REQUIRE(eventually([&] { return store->get("registry/ROME/amd64/one").value().has_value(); }));
+  Cluster cluster;
+  const auto registered = [&] { return cluster.store().get("registry/ROME/amd64/one").value().has_value(); };
+  Member& one = cluster.add("one");
+  REQUIRE(eventually(registered));
   one.node->stop(Duration::zero());
-  CHECK_FALSE(store->get("registry/ROME/amd64/one").value().has_value());
+  CHECK_FALSE(registered());
 }
 
 }  // namespace

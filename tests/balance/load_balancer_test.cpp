@@ -315,6 +315,81 @@ TEST_CASE("What a node has no room for is offered to two others, and then refuse
   CHECK(after - before == 3);
 }
 
+TEST_CASE("What became of each request is told, and why one went to a further node", "[balance]") {
+  std::mutex mutex;
+  std::vector<std::string> told;
+  Duration took = Duration::max();
+  std::string obstacle;
+  LoadBalancerOptions options;
+  options.on_answer = [&](const BalancedRequest& request) {
+    const std::scoped_lock lock(mutex);
+    took = std::min(took, request.took);
+    told.push_back(std::string(request.route) + " " + std::string(request.outcome) + " " +
+                   std::to_string(request.status));
+  };
+  options.on_retry = [&](std::string_view reason) {
+    const std::scoped_lock lock(mutex);
+    told.emplace_back(reason);
+  };
+  options.metrics = [] { return "figures"; };
+  options.obstacle = [&] {
+    const std::scoped_lock lock(mutex);
+    return obstacle;
+  };
+  Rig rig(options);
+  using Told = std::vector<std::string>;
+  const auto of = [&](const std::function<void()>& action) {
+    action();
+    const std::scoped_lock lock(mutex);
+    return std::exchange(told, {});
+  };
+  CHECK(of([&] { rig.post("/invoke/f"); }) == Told{"invoke unreachable 503"});
+  Target one("one");
+  rig.add(one);
+  CHECK(of([&] { rig.post("/invoke/f"); }) == Told{"invoke answered 200"});
+  CHECK(of([&] { rig.post("/prewarm"); }) == Told{"prewarm answered 200"});
+  CHECK(of([&] { rig.post("/create"); }) == Told{"change answered 200"});
+  CHECK(of([&] { rig.get("/status"); }) == Told{"question answered 200"});
+  CHECK(of([&] { rig.get("/poll/f-1"); }) == Told{"poll answered 200"});
+  const auto full = [](HttpRequest&) { return HttpResponse::text(429, "full"); };
+  one.answer = full;
+  CHECK(of([&] { rig.post("/invoke/f"); }) == Told{"invoke refused 429"});
+  Target two("two");
+  two.answer = full;
+  rig.add(two);
+  CHECK(of([&] { rig.post("/invoke/f"); }) == Told{"refused", "invoke refused 429"});
+  const auto states = rig.balancer().targets();
+  REQUIRE(states.size() == 2);
+  CHECK(states[0].peer.key == "one");
+  CHECK(states[0].up);
+  CHECK(states[0].calls == 0);
+  one.stop();
+  two.stop();
+  CHECK(of([&] { rig.post("/invoke/f"); }) == Told{"unreachable", "invoke unreachable 503"});
+  CHECK_FALSE(rig.balancer().targets()[0].up);
+  rig.remove("one");
+  rig.remove("two");
+  SilentPeer broken(SilentPeer::Then::kHangsUp);
+  rig.add("broken", broken.port());
+  CHECK(of([&] { rig.post("/invoke/f"); }) == Told{"invoke unknown 502"});
+  SilentPeer also_broken(SilentPeer::Then::kHangsUp);
+  rig.add("also-broken", also_broken.port());
+  CHECK(of([&] { rig.get("/function"); }) == Told{"no_answer", "question unreachable 503"});
+  Target three("three");
+  rig.add(three);
+  REQUIRE(eventually([&] { return rig.get("/readyz").status == 200; }));
+  // Its own business is not counted.
+  CHECK(of([&] { CHECK(rig.get("/metrics").body == "figures"); }).empty());
+  CHECK(rig.get("/readyz").status == 200);
+  {
+    const std::scoped_lock lock(mutex);
+    obstacle = "somebody has to do something";
+    CHECK(took > Duration::zero());
+  }
+  CHECK(rig.get("/readyz").status == 503);
+  CHECK(rig.get("/readyz").body == "somebody has to do something");
+}
+
 TEST_CASE("An error of the function, or of the caller, is relayed and not tried elsewhere", "[balance]") {
   Rig rig;
   Target one("one");

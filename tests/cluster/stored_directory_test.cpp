@@ -3,12 +3,15 @@
 #include <catch2/catch.hpp>
 
 #include <condition_variable>
+#include <fstream>
 #include <mutex>
 
 #include "cluster/faulty_store.hpp"
 #include "cluster/recording_observer.hpp"
 #include "serverledge/cluster/embedded_store.hpp"
+#include "serverledge/cluster/etcd_store.hpp"
 #include "support/answers.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace serverledge::test {
 namespace {
@@ -46,6 +49,8 @@ struct Rig {
   std::unique_ptr<KeyValueStore> store;
   FaultyStore faulty;
 };
+
+using Keys = std::vector<std::string>;
 
 std::vector<std::string> keys(const std::vector<Registration>& members) {
   std::vector<std::string> found;
@@ -212,6 +217,61 @@ TEST_CASE("What another node wrote under this one's key is not removed by it", "
   (void)rig.store->put(kKey, "192.0.2.99;1;2;amd64").value();
   directory.reset();
   CHECK(rig.value() == "192.0.2.99;1;2;amd64");
+}
+
+TEST_CASE("Who starts while the store is away begins with the members that it knew last", "[directory]") {
+  const TemporaryFolder folder;
+  const std::string kept = folder.file("made/members");
+  RecordingObserver observer;
+  const auto open = [&](KeyValueStore& store) {
+    return make_stored_directory({.areas = {"ROME", "CLOUD"}, .kept_in = kept}, store, observer);
+  };
+  const auto away = std::move(*open_etcd_store({.endpoints = {"127.0.0.1:1"}}, system_clock()));
+  CHECK(open(*away)->members("ROME") == AreaMembers());  // nothing was kept yet
+
+  AreaMembers rome;
+  {
+    Rig rig;
+    REQUIRE(rig.store->put("registry/ROME/amd64/a", "192.0.2.1;1323;9876;amd64"));
+    REQUIRE(rig.store->put("registry/ROME/arm64/b", "host-b;1324;9877;arm64"));
+    REQUIRE(rig.store->put("registry/ROME/__lb/amd64/front", "192.0.2.3;1323;9876;amd64"));
+    REQUIRE(rig.store->put("registry/ROME/amd64/odd", "192.0.2.4;1323;9876;amd64\nregistry/ROME/amd64/x y"));
+    const auto directory = open(*rig.store);
+    REQUIRE(eventually([&] { return directory->members("ROME").nodes.size() == 3; }));
+    rome = directory->members("ROME");
+  }
+  {
+    const auto directory = open(*away);
+    CHECK(directory->members("ROME") == rome);
+    CHECK(directory->members("CLOUD") == AreaMembers());
+  }
+  CHECK(open(*away)->members("ROME") == rome);  // what was only remembered is not forgotten
+
+  SECTION("what the store tells takes its place, also on disk") {
+    Rig rig;
+    const auto directory = open(*rig.store);
+    REQUIRE(eventually([&] { return directory->members("ROME") == AreaMembers(); }));
+    REQUIRE(rig.store->put("registry/ROME/amd64/c", "192.0.2.9;1323;9876;amd64"));
+    REQUIRE(eventually([&] { return keys(directory->members("ROME").nodes) == Keys{"c"}; }));
+    CHECK(eventually([&] { return keys(open(*away)->members("ROME").nodes) == Keys{"c"}; }));
+  }
+  SECTION("a file that is damaged counts as far as it makes sense") {
+    std::ofstream(kept + "/area-ROME", std::ios::app)
+        << "nonsense\n registry/ROME/amd64/y\nregistry/ROME/amd64/z "
+           "192.0.2.7;0;1;amd64\nregistry/CLOUD/amd64/c 192.0.2.8;1;1;amd64";
+    CHECK(open(*away)->members("ROME") == rome);
+  }
+  SECTION("a folder that cannot be written is told, and costs nothing else") {
+    Rig rig;
+    REQUIRE(rig.store->put("registry/ROME/amd64/c", "192.0.2.9;1323;9876;amd64"));
+    const auto directory =
+        make_stored_directory({.areas = {"ROME"}, .kept_in = "/proc/none"}, *rig.store, observer);
+    CHECK(eventually([&] { return directory->members("ROME").nodes.size() == 1; }));
+    const auto lines = observer.lines();
+    CHECK(std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+      return line.find("not kept on disk") != std::string::npos;
+    }));
+  }
 }
 
 }  // namespace

@@ -430,6 +430,24 @@ TEST_CASE("While the store is away a known function is found, and without asking
   CHECK(fixture.registry->create(function("new"), ""));
 }
 
+TEST_CASE("While the store is away one look-up in a second finds out, whatever the names",
+          "[stored_registry]") {
+  Fixture fixture;
+  fixture.faulty.fail_with(kAway);
+  const int calls = fixture.faulty.calls();
+  for (int i = 0; i < 100; ++i) {
+    CHECK(fixture.registry->find("unknown" + std::to_string(i)).error().code == ErrorCode::kUnavailable);
+  }
+  CHECK(fixture.faulty.calls() == calls + 1);
+  fixture.clock.advance(1001ms);
+  CHECK(fixture.registry->find("another").error().code == ErrorCode::kUnavailable);
+  CHECK(fixture.faulty.calls() == calls + 2);
+  fixture.faulty.fail_with(std::nullopt);
+  fixture.clock.advance(1001ms);
+  CHECK(fixture.registry->find("unknown").error().code == ErrorCode::kNotFound);
+  CHECK(fixture.registry->find("other").error().code == ErrorCode::kNotFound);
+}
+
 TEST_CASE("An unknown name is looked up once, and the miss is remembered for a second", "[stored_registry]") {
   Fixture fixture;
   const int calls = fixture.faulty.calls();

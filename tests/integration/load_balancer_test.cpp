@@ -280,6 +280,44 @@ TEST_CASE("while etcd is away the balancer goes on with the nodes that it knows"
   CHECK(cluster.used("echo").size() == 1);
 }
 
+TEST_CASE("a balancer that is started while etcd is away begins with the nodes that it knew",
+          "[integration]") {
+  Cluster cluster;
+  cluster.front.create_python("echo", kEcho);
+  REQUIRE(cluster.used("echo").size() == 1);
+  CHECK(cluster.front.stop() == 0);
+  cluster.etcd.kill();
+  cluster.nodes.erase("two");
+  cluster.front.start();
+  CHECK(cluster.front.get("/readyz").status == 200);
+  for (int i = 0; i < 50; ++i) {
+    const HttpResponse answer = cluster.front.post("/invoke/echo", R"({"Params":{"n":7}})");
+    CHECK(answer.status == 200);
+    CHECK(text_member(answer, "Result") == "7");
+  }
+  CHECK(cluster.front.wait_for_log("target_left_out node=two"));  // found out by itself
+  cluster.etcd.start();
+  cluster.add("four");
+  CHECK(cluster.front.wait_for_log("targets nodes=4"));  // the lease of the one that has gone goes on
+}
+
+TEST_CASE("a balancer counts what it does", "[integration]") {
+  Cluster cluster(Settings{{"metrics.enabled", "true"}});
+  cluster.front.create_python("echo", kEcho);
+  cluster.used("echo", 5);
+  const HttpResponse answer = cluster.front.get("/metrics");
+  CHECK(answer.content_type.starts_with("text/plain; version=0.0.4"));
+  for (const char* line :
+       {R"(serverledge_lb_requests_total{outcome="answered",route="invoke",status="2xx"} 5)",
+        R"(serverledge_lb_requests_total{outcome="answered",route="change",status="2xx"} 1)",
+        R"(serverledge_lb_request_time_seconds_count{route="invoke"} 5)",
+        R"(serverledge_lb_targets{kind="up"} 3)", R"(serverledge_lb_target_calls{target="one"} 0)",
+        "serverledge_store_up 1"}) {
+    CHECK_THAT(answer.body, Contains(std::string(line) + "\n"));
+  }
+  CHECK_THAT(answer.body, Contains("\nprocess_resident_memory_bytes "));
+}
+
 TEST_CASE("a node of another area offloads to the balancer of the cloud", "[integration]") {
   Cluster cluster;
   const NodeProcess edge(node(cluster.etcd, "edge",

@@ -17,6 +17,7 @@
 #include "serverledge/cluster/stored_directory.hpp"
 #include "serverledge/cluster/stored_registry.hpp"
 #include "serverledge/net/http_server.hpp"
+#include "serverledge/observe/balancer_metrics.hpp"
 
 namespace serverledge {
 
@@ -30,6 +31,7 @@ struct OpenedBalancer::Parts {
   std::unique_ptr<KeyValueStore> store;
   std::unique_ptr<FunctionRegistry> functions;
   std::unique_ptr<NodeDirectory> directory;
+  std::unique_ptr<BalancerMetrics> metrics;  // null: off
   std::unique_ptr<LoadBalancer> balancer;
   std::unique_ptr<HttpServer> server;
 
@@ -67,6 +69,33 @@ LoadBalancerOptions balancer_options(const Configuration& configuration) {
   return options;
 }
 
+/// Where the nodes that it knows are kept; empty: nowhere, which it can do without.
+std::string kept_in(const Configuration& configuration) {
+  const Result<std::string> path = store_path(configuration);
+  return path && *path != ":memory:" ? *path + "/members" : std::string();
+}
+
+BalancerSample sample_of(const OpenedBalancer::Parts& parts) {
+  BalancerSample sample;
+  for (const Balancer::State& target : parts.balancer->targets())
+    sample.targets.push_back({target.peer.key, target.up, target.calls});
+  sample.store_up = parts.store->healthy();
+  const HttpServerLoad load = parts.server->load();
+  sample.connections = load.connections;
+  sample.http_threads = load.threads;
+  sample.http_running = load.running;
+  return sample;
+}
+
+void count_requests(OpenedBalancer::Parts& parts, LoadBalancerOptions& options) {
+  parts.metrics = std::make_unique<BalancerMetrics>();
+  options.on_answer = [&metrics = *parts.metrics](const BalancedRequest& request) {
+    metrics.answered(request.route, request.outcome, request.status, request.took);
+  };
+  options.on_retry = [&metrics = *parts.metrics](std::string_view reason) { metrics.retried(reason); };
+  options.metrics = [&parts] { return parts.metrics->text(sample_of(parts)); };
+}
+
 Result<void> open_parts(const Configuration& configuration, OpenedBalancer::Parts& parts) {
   parts.functions = make_stored_registry(*parts.store, *parts.clock, *parts.observer);
   if (std::string refusal = parts.store->refusal(); !refusal.empty())
@@ -74,13 +103,16 @@ Result<void> open_parts(const Configuration& configuration, OpenedBalancer::Part
   StoredDirectoryOptions directory;
   directory.areas.push_back(configuration.text("registry.area"));
   directory.lease = configuration.duration("registry.lease");
+  directory.kept_in = kept_in(configuration);
   parts.directory = make_stored_directory(std::move(directory), *parts.store, *parts.observer);
   HttpServerOptions server = server_options(configuration, parts.observer);
   parts.listening = server.address;
   parts.server = std::make_unique<HttpServer>(std::move(server), *parts.clock);
-  parts.balancer =
-      std::make_unique<LoadBalancer>(balancer_options(configuration), *parts.server, *parts.directory,
-                                     *parts.functions, *parts.clock, *parts.observer);
+  LoadBalancerOptions options = balancer_options(configuration);
+  if (configuration.boolean("metrics.enabled")) count_requests(parts, options);
+  options.obstacle = [&store = *parts.store] { return store.refusal(); };
+  parts.balancer = std::make_unique<LoadBalancer>(std::move(options), *parts.server, *parts.directory,
+                                                  *parts.functions, *parts.clock, *parts.observer);
   return {};
 }
 

@@ -26,10 +26,25 @@ constexpr Duration kSlack = std::chrono::seconds(5);
 constexpr Duration kAnswerTime = std::chrono::seconds(6);
 constexpr Duration kAnswersTime = std::chrono::seconds(20);
 
+constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
+
 using Kind = BalancedOutcome::Kind;
 
+/// What the caller is answered, and what that is in statistics.
+struct Answer {
+  HttpResponse response;
+  std::string_view outcome;
+};
+
+bool is_refusal(int status) { return status == 429 || status == 503; }
+
+Answer of_node(HttpResponse&& response) {
+  const std::string_view outcome = is_refusal(response.status) ? "refused" : "answered";
+  return {std::move(response), outcome};
+}
+
 /// Nobody is there to read it.
-HttpResponse caller_has_gone() { return balancer_refusal(503, "the caller has gone"); }
+Answer caller_has_gone() { return {balancer_refusal(503, "the caller has gone"), "caller_gone"}; }
 
 /// What an error of the client says of the node.
 Kind kind_of(const Error& error) {
@@ -39,14 +54,21 @@ Kind kind_of(const Error& error) {
 
 /// The outcome of a request that may have been worked on, which must not be repeated; or, of one that was
 /// not, nothing.
-std::optional<HttpResponse> final_failure(const Error& error, const HttpRequest& request, const Peer& peer) {
+std::optional<Answer> final_failure(const Error& error, const HttpRequest& request, const Peer& peer) {
   if (request.peer_gone.stop_requested()) return caller_has_gone();
   if (error.code == ErrorCode::kUnavailable) return std::nullopt;
-  if (error.code == ErrorCode::kInvalid) return balancer_refusal(400, error.message);
+  if (error.code == ErrorCode::kInvalid) return Answer{balancer_refusal(400, error.message), "invalid"};
   const bool no_answer = error.code == ErrorCode::kUnknownOutcome || error.code == ErrorCode::kDeadline;
   if (request.method == "GET" && no_answer) return std::nullopt;
-  return balancer_refusal(502, fmt::format("node {} was sent this, may have done it, and gave no answer: {}",
-                                           peer.key, error.message));
+  return Answer{
+      balancer_refusal(502, fmt::format("node {} was sent this, may have done it, and gave no answer: {}",
+                                        peer.key, error.message)),
+      "unknown"};
+}
+
+/// Why a request that such an error did not end goes to a further node.
+std::string_view retry_reason(const Error& error) {
+  return error.code == ErrorCode::kUnavailable ? "unreachable" : "no_answer";
 }
 
 }  // namespace
@@ -64,18 +86,25 @@ class LoadBalancer::Machine {
 
   void add_routes(HttpServer& server);
   void leave() { leaving_ = true; }
+  std::vector<Balancer::State> targets() const { return targets_.states(); }
 
  private:
-  HttpResponse call(HttpRequest& request);
-  HttpResponse prewarm(HttpRequest& request);
-  HttpResponse poll(HttpRequest& request);
-  HttpResponse to_any(HttpRequest& request, Duration within);
+  using Handler = Answer (Machine::*)(HttpRequest&);
+  /// A handler whose answers are counted.
+  HttpServer::Handler counted(std::string_view route, Handler handler);
+  Answer call(HttpRequest& request);
+  Answer prewarm(HttpRequest& request);
+  Answer poll(HttpRequest& request);
+  Answer change(HttpRequest& request) { return to_any(request, options_.change_time); }
+  Answer question(HttpRequest& request) { return to_any(request, kAnswersTime); }
+  Answer to_any(HttpRequest& request, Duration within);
   HttpResponse ready() const;
-  HttpResponse place(const HttpRequest& request, const std::string& name, const Function* function,
-                     TimePoint deadline);
+  Answer place(const HttpRequest& request, const std::string& name, const Function* function,
+               TimePoint deadline);
+  void retry(std::string_view reason) const;
   Result<HttpResponse> send(const HttpRequest& request, const Balancer::Choice& to, const BalancedCall& call,
                             TimePoint deadline);
-  HttpResponse nobody() const;
+  Answer nobody() const;
 
   const Options options_;
   FunctionRegistry& functions_;
@@ -93,19 +122,25 @@ Result<HttpResponse> LoadBalancer::Machine::send(const HttpRequest& request, con
     targets_.ended(to, call, {kind_of(answer.error()), {}}, answer.error().message);
     return answer;
   }
-  const bool refused = !call.function.empty() && (answer->status == 429 || answer->status == 503);
+  const bool refused = !call.function.empty() && is_refusal(answer->status);
   const auto available = strip_answer(*answer);
   targets_.ended(to, call, {refused ? Kind::kRefused : Kind::kAnswered, available}, {});
   return answer;
 }
 
-HttpResponse LoadBalancer::Machine::nobody() const {
-  return balancer_refusal(503, fmt::format("no node of the area {} can be reached", options_.area));
+Answer LoadBalancer::Machine::nobody() const {
+  return {balancer_refusal(503, fmt::format("no node of the area {} can be reached", options_.area)),
+          "unreachable"};
+}
+
+/// A request goes to a further node if there is a reason: the first one has none.
+void LoadBalancer::Machine::retry(std::string_view reason) const {
+  if (!reason.empty() && options_.on_retry) options_.on_retry(reason);
 }
 
 /// A call, or what else belongs to a function: by the nodes of its order, until one has taken it.
-HttpResponse LoadBalancer::Machine::place(const HttpRequest& request, const std::string& name,
-                                          const Function* function, TimePoint deadline) {
+Answer LoadBalancer::Machine::place(const HttpRequest& request, const std::string& name,
+                                    const Function* function, TimePoint deadline) {
   BalancedCall call{.function = name, .archs = {}, .demand = {}};
   if (function != nullptr) {
     call.archs = function->supported_archs;
@@ -114,23 +149,28 @@ HttpResponse LoadBalancer::Machine::place(const HttpRequest& request, const std:
   }
   std::vector<Balancer::TargetId> tried;
   std::optional<HttpResponse> refusal;
+  std::string_view reason;
   for (int refusals = 0; refusals <= kMostRefusals;) {
     const auto to = targets_.choose(call, tried);
     if (!to) break;
+    retry(reason);
     tried.push_back(to->target);
     auto answer = send(request, *to, call, deadline);
     if (answer) {
-      if (answer->status != 429 && answer->status != 503) return std::move(*answer);
+      if (!is_refusal(answer->status)) return of_node(std::move(*answer));
       refusal = std::move(*answer);
+      reason = "refused";
       ++refusals;
     } else if (auto failure = final_failure(answer.error(), request, to->peer)) {
       return std::move(*failure);
+    } else {
+      reason = retry_reason(answer.error());
     }
   }
-  return refusal ? std::move(*refusal) : nobody();
+  return refusal ? of_node(std::move(*refusal)) : nobody();
 }
 
-HttpResponse LoadBalancer::Machine::call(HttpRequest& received) {
+Answer LoadBalancer::Machine::call(HttpRequest& received) {
   const std::string name(received.path_parameter("fun"));
   const Result<FunctionPtr> known = functions_.find(name);
   const Function* function = known ? known->get() : nullptr;
@@ -142,7 +182,7 @@ HttpResponse LoadBalancer::Machine::call(HttpRequest& received) {
 }
 
 /// By the node where the function's calls go first, so that they find the containers.
-HttpResponse LoadBalancer::Machine::prewarm(HttpRequest& received) {
+Answer LoadBalancer::Machine::prewarm(HttpRequest& received) {
   const std::string name = prewarmed_function(received.body);
   if (name.empty()) return to_any(received, options_.change_time);
   const Result<FunctionPtr> known = functions_.find(name);
@@ -151,23 +191,26 @@ HttpResponse LoadBalancer::Machine::prewarm(HttpRequest& received) {
 }
 
 /// By any node, each in its turn.
-HttpResponse LoadBalancer::Machine::to_any(HttpRequest& received, Duration within) {
+Answer LoadBalancer::Machine::to_any(HttpRequest& received, Duration within) {
   const HttpRequest request = forwarded_request(received);
   const TimePoint deadline = later(clock_.now(), within);
   std::vector<Balancer::TargetId> tried;
   const bool is_question = request.method == "GET";
+  std::string_view reason;
   while (const auto to = targets_.next(tried)) {
+    retry(reason);
     tried.push_back(to->target);
     auto answer =
         send(request, *to, {}, is_question ? std::min(deadline, later(clock_.now(), kAnswerTime)) : deadline);
-    if (answer) return std::move(*answer);
+    if (answer) return of_node(std::move(*answer));
     if (auto failure = final_failure(answer.error(), request, to->peer)) return std::move(*failure);
+    reason = retry_reason(answer.error());
   }
   return nobody();
 }
 
 /// By the node that accepted the call, which alone knows that it is pending; else by any.
-HttpResponse LoadBalancer::Machine::poll(HttpRequest& received) {
+Answer LoadBalancer::Machine::poll(HttpRequest& received) {
   const std::string id(received.path_parameter("reqId"));
   const TimePoint deadline = later(clock_.now(), kAnswerTime);
   for (const Balancer::Choice& to : targets_.accepted(id)) {
@@ -175,7 +218,7 @@ HttpResponse LoadBalancer::Machine::poll(HttpRequest& received) {
     HttpRequest question = received;
     auto answer = send(forwarded_request(question), to, {}, deadline);
     const bool unknown = answer && answer->status == 404 && answer->body != "pending";
-    if (answer && !unknown) return std::move(*answer);
+    if (answer && !unknown) return of_node(std::move(*answer));
     if (!answer && received.peer_gone.stop_requested()) return caller_has_gone();
   }
   return to_any(received, kAnswersTime);
@@ -183,6 +226,8 @@ HttpResponse LoadBalancer::Machine::poll(HttpRequest& received) {
 
 HttpResponse LoadBalancer::Machine::ready() const {
   if (leaving_) return HttpResponse::text(503, "draining");
+  if (std::string obstacle = options_.obstacle ? options_.obstacle() : ""; !obstacle.empty())
+    return HttpResponse::text(503, std::move(obstacle));
   if (!targets_.any_up()) return HttpResponse::text(503, "no node of the area can be reached");
   return HttpResponse::text(200, "ready");
 }
@@ -191,26 +236,41 @@ void LoadBalancer::Machine::add_routes(HttpServer& server) {
   const HttpRouteOptions body{.body_max = options_.body_max};
   const HttpRouteOptions code{.body_max = options_.code_max / 3 * 4 + (std::size_t{64} << 10U)};
   const HttpRouteOptions quick{.body_max = options_.body_max, .quick = true};
-  server.route(
-      "POST", "/invoke/:fun", [this](HttpRequest& request) { return call(request); }, body);
-  server.route(
-      "GET", "/poll/:reqId", [this](HttpRequest& request) { return poll(request); }, body);
-  server.route(
-      "POST", "/prewarm", [this](HttpRequest& request) { return prewarm(request); }, body);
-  const auto change = [this](HttpRequest& request) { return to_any(request, options_.change_time); };
+  server.route("POST", "/invoke/:fun", counted("invoke", &Machine::call), body);
+  server.route("GET", "/poll/:reqId", counted("poll", &Machine::poll), body);
+  server.route("POST", "/prewarm", counted("prewarm", &Machine::prewarm), body);
+  const HttpServer::Handler change = counted("change", &Machine::change);
   for (const char* path : {"/create", "/update", "/workflow/create", "/workflow/import"})
     server.route("POST", path, change, code);
   for (const char* path :
        {"/delete", "/workflow/delete", "/workflow/invoke/:workflow", "/workflow/resume/:workflow"}) {
     server.route("POST", path, change, body);
   }
-  const auto question = [this](HttpRequest& request) { return to_any(request, kAnswersTime); };
+  const HttpServer::Handler question = counted("question", &Machine::question);
   for (const char* path : {"/function", "/functions", "/status", "/workflow/list", "/openapi.yaml"})
     server.route("GET", path, question, body);
   server.route(
       "GET", "/healthz", [](HttpRequest&) { return HttpResponse::text(200, "ok"); }, quick);
   server.route(
       "GET", "/readyz", [this](HttpRequest&) { return ready(); }, quick);
+  if (options_.metrics) {
+    server.route(
+        "GET", "/metrics",
+        [this](HttpRequest&) {
+          return HttpResponse{200, kMetricsType, {}, options_.metrics()};
+        },
+        quick);
+  }
+}
+
+HttpServer::Handler LoadBalancer::Machine::counted(std::string_view route, Handler handler) {
+  return [this, route, handler](HttpRequest& request) {
+    const TimePoint begin = clock_.now();
+    Answer answer = (this->*handler)(request);
+    if (options_.on_answer)
+      options_.on_answer({route, answer.outcome, answer.response.status, clock_.now() - begin});
+    return std::move(answer.response);
+  };
 }
 
 LoadBalancer::LoadBalancer(Options options, HttpServer& server, NodeDirectory& directory,
@@ -222,5 +282,6 @@ LoadBalancer::LoadBalancer(Options options, HttpServer& server, NodeDirectory& d
 LoadBalancer::~LoadBalancer() = default;
 
 void LoadBalancer::leave() { machine_->leave(); }
+std::vector<Balancer::State> LoadBalancer::targets() const { return machine_->targets(); }
 
 }  // namespace serverledge

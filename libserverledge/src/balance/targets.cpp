@@ -88,6 +88,11 @@ bool Targets::any_up() const {
   return balancer_.any_up();
 }
 
+std::vector<Balancer::State> Targets::states() const {
+  const std::scoped_lock lock(mutex_);
+  return balancer_.states();
+}
+
 void Targets::probe(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::optional<Balancer::Choice> due;

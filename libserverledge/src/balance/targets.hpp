@@ -39,6 +39,7 @@ class Targets {
   std::vector<Balancer::Choice> accepted(std::string_view request_id) const;
   void begin(const Balancer::Choice& choice);
   bool any_up() const;
+  std::vector<Balancer::State> states() const;
 
  private:
   void follow();

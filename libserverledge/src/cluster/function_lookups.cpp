@@ -22,6 +22,8 @@ Result<FunctionPtr> FunctionLookups::find(std::string_view name, const Ask& ask)
     // What was found is in the copy since; what is past its second is asked anew, below.
     if (lookup->outcome) return lookup->outcome;
   }
+  // While the store is away one look-up in a second finds out whether it still is.
+  if (away_ && clock_.now() < away_->remembered_until) return away_->outcome;
   make_room();
   const auto mine = std::make_shared<Lookup>();
   const std::string key(name);
@@ -32,6 +34,8 @@ Result<FunctionPtr> FunctionLookups::find(std::string_view name, const Ask& ask)
   mine->done = true;
   mine->outcome = outcome;
   mine->remembered_until = later(clock_.now(), kRemembered);
+  const bool away = !outcome && outcome.error().code == ErrorCode::kUnavailable;
+  away_ = away ? mine : nullptr;
   if (outcome) {
     if (const auto own = lookups_.find(key); own != lookups_.end() && own->second == mine)
       lookups_.erase(own);

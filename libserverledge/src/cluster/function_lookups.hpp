@@ -15,7 +15,8 @@
 namespace serverledge {
 
 /// Look-ups of names that the local copy does not know: one at a time for a name, however many ask, and what
-/// failed is not asked again for a second, so that unknown names cost the store little. Thread-safe.
+/// failed is not asked again for a second, so that unknown names cost the store little; nor is anything while
+/// the store is away, so that it costs callers little. Thread-safe.
 class FunctionLookups {
  public:
   /// How long a look-up may take.
@@ -39,6 +40,7 @@ class FunctionLookups {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, LookupPtr, std::less<>> lookups_;
+  LookupPtr away_;  // the last one, if the store was away
 };
 
 }  // namespace serverledge

@@ -10,6 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "cluster/kept_members.hpp"
+
 namespace serverledge {
 namespace {
 
@@ -19,8 +21,13 @@ constexpr std::size_t kLongestLogged = 200;
 /// One area as the watch tells it.
 class WatchedArea final : public StoreListener {
  public:
-  WatchedArea(std::string area, Observer& observer, std::function<void()> changed)
-      : area_(std::move(area)), observer_(observer), changed_(std::move(changed)) {}
+  WatchedArea(std::string area, const std::string& kept_in, Observer& observer, std::function<void()> changed)
+      : area_(std::move(area)), observer_(observer), changed_(std::move(changed)) {
+    if (kept_in.empty()) return;
+    kept_.emplace(kept_in);
+    for (StoredEntry& entry : kept_->load(area_)) entries_.emplace(entry.key, entry);
+    if (!entries_.empty()) publish();
+  }
 
   std::string prefix() const { return "registry/" + area_ + "/"; }
   const std::string& name() const { return area_; }
@@ -64,6 +71,7 @@ class WatchedArea final : public StoreListener {
 
  private:
   void publish();
+  void keep(const AreaMembers& members);
   std::map<std::string, StoredEntry> entries() const {
     const std::scoped_lock lock(mutex_);
     return entries_;
@@ -72,8 +80,10 @@ class WatchedArea final : public StoreListener {
   const std::string area_;
   Observer& observer_;
   const std::function<void()> changed_;
-  std::map<std::string, std::string>
-      complained_;  // of which entries, with their values; the store's thread alone
+  std::optional<KeptMembers> kept_;
+  // The store's thread alone:
+  std::map<std::string, std::string> complained_;  // of which entries, with their values
+  bool keeping_fails_ = false;
   mutable std::mutex mutex_;
   bool told_ = false;
   std::map<std::string, StoredEntry> entries_;
@@ -100,11 +110,35 @@ void WatchedArea::publish() {
   for (auto& [key, value] : newest) {
     (key.first ? members.balancers : members.nodes).push_back(std::move(value.second));
   }
+  if (kept_) keep(members);
   {
     const std::scoped_lock lock(mutex_);
     members_ = std::move(members);
   }
   changed_();
+}
+
+/// What the store has told, on disk. A few kilobytes that nothing waits to reach the disk.
+void WatchedArea::keep(const AreaMembers& members) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!told_) return;
+  }
+  std::vector<StoredEntry> entries;
+  const auto add = [&](const std::vector<Registration>& registrations, bool balancer) {
+    for (const auto& [peer, udp_port] : registrations) {
+      entries.push_back({registration_key(area_, peer.arch, peer.key, balancer),
+                         registration_value(peer.host, peer.port, udp_port, peer.arch), 0});
+    }
+  };
+  add(members.nodes, false);
+  add(members.balancers, true);
+  const auto kept = kept_->keep(area_, entries);
+  if (!kept && !keeping_fails_) {
+    observer_.log(LogLevel::kWarning, "nodes of an area are not kept on disk",
+                  {{"area", area_}, {"reason", kept.error().message}});
+  }
+  keeping_fails_ = !kept;
 }
 
 class StoredDirectory final : public NodeDirectory {
@@ -114,7 +148,8 @@ class StoredDirectory final : public NodeDirectory {
     std::sort(options_.areas.begin(), options_.areas.end());
     options_.areas.erase(std::unique(options_.areas.begin(), options_.areas.end()), options_.areas.end());
     for (const std::string& area : options_.areas) {
-      areas_.push_back(std::make_unique<WatchedArea>(area, observer, [this] { area_changed(); }));
+      areas_.push_back(
+          std::make_unique<WatchedArea>(area, options_.kept_in, observer, [this] { area_changed(); }));
     }
     for (const auto& area : areas_) watches_.push_back(store.watch(area->prefix(), *area));
   }

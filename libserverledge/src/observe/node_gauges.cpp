@@ -6,50 +6,19 @@
 #include <string>
 #include <utility>
 
+#include "observe/families.hpp"
 #include "observe/function_series.hpp"
-#include "observe/process_figures.hpp"
 
 namespace serverledge {
 namespace {
 
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using Labels = std::vector<prometheus::ClientMetric::Label>;
 
 /// Peers that have series of their own; there are few of them by design (nearest neighbours, a cloud node).
 constexpr std::size_t kPeersMax = 50;
 
 constexpr double kMegabyte = 1 << 20;
-
-/// Builds families one after the other.
-class Families {
- public:
-  Families& begin(const char* name, const char* help, MetricType type = MetricType::Gauge) {
-    MetricFamily family;
-    family.name = name;
-    family.help = help;
-    family.type = type;
-    all_.push_back(std::move(family));
-    return *this;
-  }
-  Families& add(double value, Labels labels = {}) {
-    prometheus::ClientMetric metric;
-    metric.label = std::move(labels);
-    metric.gauge.value = value;
-    metric.counter.value = value;
-    all_.back().metric.push_back(std::move(metric));
-    return *this;
-  }
-  /// A family of one value, left out if that is absent.
-  void one(const char* name, const char* help, std::optional<double> value,
-           MetricType type = MetricType::Gauge) {
-    if (value) begin(name, help, type).add(*value);
-  }
-  std::vector<MetricFamily> take() { return std::move(all_); }
-
- private:
-  std::vector<MetricFamily> all_;
-};
 
 void add_resources(Families& out, const NodeSample& sample) {
   const std::pair<const char*, Resources> kinds[] = {
@@ -122,27 +91,11 @@ void add_work(Families& out, const NodeSample& sample) {
           static_cast<double>(sample.policy_failures), MetricType::Counter);
   out.one("serverledge_store_up", "Whether the store of functions and results answers.",
           sample.store_up ? 1 : 0);
-  out.one("serverledge_http_connections", "Open connections to the HTTP API.",
-          static_cast<double>(sample.connections));
-  out.begin("serverledge_http_threads", "Workers of the HTTP API: all, and those that run a request.")
-      .add(static_cast<double>(sample.http_threads), {{"kind", "all"}})
-      .add(static_cast<double>(sample.http_running), {{"kind", "running"}});
+  add_http(out, sample.connections, sample.http_threads, sample.http_running);
   out.begin("serverledge_trace_spans_total", "Spans of the trace, by what became of them.",
             MetricType::Counter)
       .add(static_cast<double>(sample.spans_written), {{"outcome", "written"}})
       .add(static_cast<double>(sample.spans_dropped), {{"outcome", "dropped"}});
-}
-
-void add_process(Families& out) {
-  const ProcessFigures figures = process_figures();
-  out.one("process_cpu_seconds_total", "Processor time of this process.", figures.cpu_seconds,
-          MetricType::Counter);
-  out.one("process_resident_memory_bytes", "Resident memory of this process.", figures.resident_bytes);
-  out.one("process_virtual_memory_bytes", "Address space of this process.", figures.virtual_bytes);
-  out.one("process_threads", "Threads of this process.", figures.threads);
-  out.one("process_start_time_seconds", "When this process started, unix time.", figures.start_time);
-  out.one("process_open_fds", "Open descriptors of this process.", figures.open_fds);
-  out.one("process_max_fds", "Limit of open descriptors.", figures.max_fds);
 }
 
 }  // namespace

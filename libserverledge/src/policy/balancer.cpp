@@ -54,6 +54,12 @@ void Balancer::set_targets(const std::vector<Peer>& peers) {
   targets_ = std::move(targets);
 }
 
+std::vector<Balancer::State> Balancer::states() const {
+  std::vector<State> states;
+  for (const Target& target : targets_) states.push_back({target.peer, !target.down, target.calls});
+  return states;
+}
+
 bool Balancer::any_up() const {
   return std::any_of(targets_.begin(), targets_.end(), [](const Target& target) { return !target.down; });
 }

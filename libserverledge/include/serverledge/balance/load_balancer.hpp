@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/function_registry.hpp"
@@ -12,6 +15,14 @@
 #include "serverledge/policy/balancer.hpp"
 
 namespace serverledge {
+
+/// What became of a request, for statistics. The words are from fixed lists: see docs/load-balancer.md.
+struct BalancedRequest {
+  std::string_view route;
+  std::string_view outcome;
+  int status = 0;    ///< of the answer
+  Duration took{0};  ///< from the whole request to its answer
+};
 
 struct LoadBalancerOptions {
   std::string area;  ///< whose nodes are the targets
@@ -23,6 +34,16 @@ struct LoadBalancerOptions {
   Duration call_time = std::chrono::seconds(60);   ///< of a function that says nothing itself
   Duration change_time =
       std::chrono::minutes(11);  ///< of what is no call: a node may fetch code, pull images
+
+  /// Told of each request that nodes are to answer, by the thread that answers it. May be empty.
+  std::function<void(const BalancedRequest&)> on_answer;
+  /// Told when a request goes to a further node, and why, in a word. May be empty.
+  std::function<void(std::string_view reason)> on_retry;
+  /// The text of `/metrics`; empty: there is no such route.
+  std::function<std::string()> metrics;
+  /// What keeps the balancer from its work although it runs, for `/readyz` (503); an empty text: nothing. May
+  /// be empty.
+  std::function<std::string()> obstacle;
 };
 
 /// The routes of a node, answered by the nodes of an area: a call by the one that its function belongs to
@@ -43,6 +64,8 @@ class LoadBalancer {
 
   /// Says at /readyz that it is about to stop.
   void leave();
+  /// How the nodes are, in the order of their keys.
+  std::vector<Balancer::State> targets() const;
 
  private:
   class Machine;

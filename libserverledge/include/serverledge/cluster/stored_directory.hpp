@@ -17,12 +17,14 @@ namespace serverledge {
 struct StoredDirectoryOptions {
   std::vector<std::string> areas;              ///< that are followed
   Duration lease = std::chrono::seconds(120);  ///< a registration ends so long after its last renewal
+  /// Folder in which the members are kept, for a start while the store is away; empty: nowhere.
+  std::string kept_in = {};
 };
 
 /// The members of areas as the contract has them in a store: `registry/<area>/<arch>/<node key>` with
 /// `ip;apiPort;udpPort;arch`, and `registry/<area>/__lb/<arch>/<node key>` of load balancers. A copy of the
-/// areas is kept by watches; while the store is away it stays as it was. Entries that make no sense are
-/// logged and passed over.
+/// areas is kept by watches; while the store is away it stays as it was, and begins as it was kept. Entries
+/// that make no sense are logged and passed over.
 ///
 /// One thread renews this node's registration four times in a lease, tries again every second while the store
 /// does not take it, and writes it anew as soon as the watch tells that it has gone, or when the address has

@@ -62,6 +62,13 @@ class Balancer {
   /// The nodes that there are. What is known of one that stays at its address stays too.
   void set_targets(const std::vector<Peer>& peers);
   std::size_t size() const { return targets_.size(); }
+  struct State {
+    Peer peer;
+    bool up = false;        ///< not left out
+    std::size_t calls = 0;  ///< that it has
+  };
+  /// How all targets are, in the order in which they were set.
+  std::vector<State> states() const;
   /// Whether there is a target that is not left out.
   bool any_up() const;
 
