@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "cluster/faulty_store.hpp"
 #include "cluster/recording_observer.hpp"
 #include "serverledge/cluster/embedded_store.hpp"
 #include "serverledge/cluster/etcd_store.hpp"
@@ -22,6 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 using Catch::Contains;
 using test::EtcdProcess;
+using test::FaultyStore;
 using test::RecordingObserver;
 using test::TemporaryFolder;
 
@@ -299,6 +301,39 @@ TEST_CASE("Functions that etcd lost are served all along and put back", "[etcd][
   REQUIRE(b.registry->remove("small"));
   CHECK(eventually([&] { return !a.knows("small") && !c.knows("small"); }));
   CHECK(etcd.ctl({"get", "/function/small"}).empty());
+}
+
+TEST_CASE("Code that is put back and taken for left over by a node that starts is put back again",
+          "[etcd][registry]") {
+  EtcdProcess etcd(wanted());
+  const TemporaryFolder folder;
+  const std::string code = large_code(5);
+  {
+    const Member member(etcd, folder.file("a"));
+    REQUIRE(member.registry->create(function("f"), code));
+    REQUIRE(eventually([&] { return member.kept("f", 3); }));
+  }
+  etcd.kill();
+  etcd.wipe();
+  etcd.start();
+  RecordingObserver observer;
+  const auto disk = std::move(*open_embedded_store(folder.file("a"), system_clock()));
+  const auto etcd_store = std::move(*open_etcd_store({.endpoints = {etcd.address()}}, system_clock()));
+  FaultyStore cluster(*etcd_store);
+  std::atomic<bool> removed = false;
+  cluster.before_commit = [&] {
+    if (removed) return;
+    // Its code is there, its record is not.
+    const std::size_t pieces = etcd_store->keys("/serverledge/code/f/")->size();
+    const auto starting = make_stored_registry(*etcd_store, system_clock(), observer);
+    removed = pieces == 3 && etcd_store->keys("/serverledge/code/f/")->empty();
+  };
+  const auto registry = make_stored_registry(cluster, system_clock(), observer, disk.get());
+  REQUIRE(eventually([&] { return etcd_store->get("/function/f").value().has_value(); }));
+  CHECK(removed);
+  CHECK(etcd_store->keys("/serverledge/code/f/")->size() == 3);
+  const Member other(etcd, folder.file("b"));
+  CHECK((other.registry->code(**other.registry->find("f")).value() == code));
 }
 
 TEST_CASE("An etcd restored from an old backup gets back what was created since", "[etcd][registry]") {

@@ -301,6 +301,17 @@ TEST_CASE("a balancer that is started while etcd is away begins with the nodes t
   CHECK(cluster.front.wait_for_log("targets nodes=4"));  // the lease of the one that has gone goes on
 }
 
+TEST_CASE("a balancer that etcd does not let in is not started", "[integration]") {
+  const EtcdProcess etcd(wanted());
+  etcd.ctl({"user", "add", "root:secret"});
+  etcd.ctl({"user", "grant-role", "root", "root"});
+  etcd.ctl({"auth", "enable"});
+  CHECK_THROWS_WITH(NodeProcess(balancer(etcd, {{"etcd.user", "root"}, {"etcd.password", "wrong"}})),
+                    Contains("etcd.user, etcd.password"));
+  const NodeProcess right(balancer(etcd, {{"etcd.user", "root"}, {"etcd.password", "secret"}}));
+  CHECK(right.get("/readyz").body == "no node of the area can be reached");
+}
+
 TEST_CASE("a balancer counts what it does", "[integration]") {
   Cluster cluster(Settings{{"metrics.enabled", "true"}});
   cluster.front.create_python("echo", kEcho);

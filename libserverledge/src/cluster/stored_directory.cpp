@@ -228,7 +228,12 @@ void StoredDirectory::withdraw() {
   // What another node has written there since is not ours to remove.
   if (!value_.empty() && store_.healthy()) {
     const auto now = store_.get(key_);
-    if (now && *now && (*now)->value == value_) (void)store_.remove(key_);
+    if (now && *now && (*now)->value == value_) {
+      StoreTransaction removal;
+      removal.conditions.push_back({key_, (*now)->revision});
+      removal.removals.push_back(key_);
+      (void)store_.commit(removal);
+    }
   }
   value_.clear();
 }
