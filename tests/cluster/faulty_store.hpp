@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -68,6 +69,7 @@ class FaultyStore final : public KeyValueStore {
     return store_.refresh(key);
   }
   std::unique_ptr<Watch> watch(std::string_view prefix, StoreListener& listener) override {
+    if (!healthy()) return std::make_unique<Watch>();  // of a store that is away: it tells nothing
     return store_.watch(prefix, listener);
   }
   bool healthy() const noexcept override {

@@ -9,7 +9,6 @@
 #include "cluster/faulty_store.hpp"
 #include "cluster/recording_observer.hpp"
 #include "serverledge/cluster/embedded_store.hpp"
-#include "serverledge/cluster/etcd_store.hpp"
 #include "support/answers.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -226,7 +225,9 @@ TEST_CASE("Who starts while the store is away begins with the members that it kn
   const auto open = [&](KeyValueStore& store) {
     return make_stored_directory({.areas = {"ROME", "CLOUD"}, .kept_in = kept}, store, observer);
   };
-  const auto away = std::move(*open_etcd_store({.endpoints = {"127.0.0.1:1"}}, system_clock()));
+  Rig elsewhere;
+  KeyValueStore* const away = &elsewhere.faulty;
+  elsewhere.faulty.fail_with(Error{ErrorCode::kUnavailable, "away", {}});
   CHECK(open(*away)->members("ROME") == AreaMembers());  // nothing was kept yet
 
   AreaMembers rome;
