@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 from . import requests
 from .answers import Answer
-from .errors import TimedOut, Unavailable, UnknownOutcome
 from .requests import Parameters, Source
 
-_CONNECT_TIMEOUT = 10.0
-_FIRST_PAUSE = 0.005
-_LONGEST_PAUSE = 0.25
 _LONGEST_HEAD = 64 * 1024
+_T = TypeVar("_T")
 
 
 class Client:
@@ -25,9 +21,7 @@ class Client:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 1323, *, timeout: float = 600) -> None:
         """`timeout`: seconds that an answer may take."""
-        self._host = host
-        self._port = port
-        self._timeout = timeout
+        self._address = requests.Address(host, port, timeout)
         self._idle: list[_Connection] = []
 
     async def __aenter__(self) -> Client:
@@ -50,7 +44,7 @@ class Client:
         """See `serverledge.Functions.create`."""
         body = requests.create_body(name, runtime=runtime, handler=handler, source=source, memory=memory, cpu=cpu,
                                     concurrency=concurrency, timeout=timeout, image=image, inputs=inputs, outputs=outputs)
-        requests.read_json(*await self._request("POST", "/create", body))
+        await self._send(requests.store("/create", body))
 
     async def update(self, name: str, *, runtime: str = "python310", handler: str | None = None,
                      source: Source | None = None, memory: int = 128, cpu: float = 0.0, concurrency: int = 1,
@@ -59,65 +53,61 @@ class Client:
         """See `serverledge.Functions.update`."""
         body = requests.create_body(name, runtime=runtime, handler=handler, source=source, memory=memory, cpu=cpu,
                                     concurrency=concurrency, timeout=timeout, image=image, inputs=inputs, outputs=outputs)
-        requests.read_json(*await self._request("POST", "/update", body))
+        await self._send(requests.store("/update", body))
 
     async def invoke(self, name: str, params: Mapping[str, Any] | None = None, *, qos_class: int = 0,
                      max_response_time: float | None = None, offload: bool = True, output: bool = False,
                      traceparent: str | None = None) -> Answer:
         """See `serverledge.Functions.invoke`. Cancelling it hangs up: a call that waits leaves the node's queue."""
-        body = requests.invoke_body(params, qos_class=qos_class, max_response_time=max_response_time, offload=offload,
-                                    output=output, later=False)
-        return requests.read_call(*await self._request("POST", f"/invoke/{quote(name, safe='')}", body, traceparent))
+        return await self._send(requests.invoke(
+            name, params, qos_class=qos_class, max_response_time=max_response_time, offload=offload, output=output,
+            traceparent=traceparent))
 
     async def invoke_async(self, name: str, params: Mapping[str, Any] | None = None, *, qos_class: int = 0,
                            max_response_time: float | None = None, offload: bool = True, output: bool = False,
                            traceparent: str | None = None) -> Later:
         """See `serverledge.Functions.invoke_async`."""
-        body = requests.invoke_body(params, qos_class=qos_class, max_response_time=max_response_time, offload=offload,
-                                    output=output, later=True)
-        said = requests.read_json(*await self._request("POST", f"/invoke/{quote(name, safe='')}", body, traceparent))
-        return Later(self, said["ReqId"])
+        return Later(self, await self._send(requests.invoke_async(
+            name, params, qos_class=qos_class, max_response_time=max_response_time, offload=offload, output=output,
+            traceparent=traceparent)))
 
     async def delete(self, name: str) -> None:
         """Removes a function. Raises NotFound."""
-        requests.read_json(*await self._request("POST", "/delete", requests.encode({"Name": name}, "name")))
+        await self._send(requests.delete(name))
 
     async def functions(self) -> list[str]:
         """The names of all functions."""
-        names: list[str] = requests.read_json(*await self._request("GET", "/function"))
-        return names
+        return await self._send(requests.functions())
 
     async def prewarm(self, name: str, count: int = 1) -> int:
         """Starts up to `count` containers beforehand; how many were started."""
-        body = requests.encode({"Function": name, "Instances": count}, "prewarm")
-        return int(requests.read_json(*await self._request("POST", "/prewarm", body))["Prewarmed"])
+        return await self._send(requests.prewarm(name, count))
 
     async def status(self) -> dict[str, Any]:
         """The object of /status."""
-        said: dict[str, Any] = requests.read_json(*await self._request("GET", "/status"))
-        return said
+        return await self._send(requests.status())
 
     async def poll(self, request_id: str) -> Answer | None:
         """See `serverledge.Functions.poll`."""
-        return requests.read_poll(*await self._request("GET", f"/poll/{quote(request_id, safe='')}"))
+        return await self._send(requests.poll(request_id))
 
-    async def _request(self, method: str, path: str, body: str | None = None,
-                       traceparent: str | None = None) -> tuple[int, bytes]:
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-        if traceparent is not None:
-            head += f"traceparent: {requests.header_value(traceparent)}\r\n"
-        content = b"" if body is None else body.encode()
-        if body is not None:
-            head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    async def _send(self, request: requests.Request[_T]) -> _T:
+        headers = {"Host": str(self._address), **request.headers()}
+        content = b""
+        if request.body is not None:
+            content = request.body.encode()
+            headers["Content-Length"] = str(len(content))
+        head = f"{request.method} {request.path} HTTP/1.1\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         connection = await self._take()
         try:
-            answer = await asyncio.wait_for(connection.exchange(head.encode() + b"\r\n" + content), self._timeout)
+            answer = await asyncio.wait_for(connection.exchange(head.encode() + b"\r\n" + content), self._address.timeout)
         except asyncio.TimeoutError as error:
             connection.close()
-            raise TimedOut(f"no answer of {self._host}:{self._port} within {self._timeout} s") from error
+            raise self._address.silent() from error
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             connection.close()
-            raise UnknownOutcome(f"the connection to {self._host}:{self._port} broke: {error!r}") from error
+            raise self._address.broken(error) from error
         except BaseException:
             connection.close()
             raise
@@ -125,7 +115,7 @@ class Client:
             self._idle.append(connection)
         else:
             connection.close()
-        return answer
+        return request.read(*answer)
 
     async def _take(self) -> _Connection:
         while self._idle:
@@ -135,9 +125,10 @@ class Client:
             connection.close()
         try:
             return _Connection(*await asyncio.wait_for(
-                asyncio.open_connection(self._host, self._port, limit=_LONGEST_HEAD), _CONNECT_TIMEOUT))
+                asyncio.open_connection(self._address.host, self._address.port, limit=_LONGEST_HEAD),
+                requests.CONNECT_TIMEOUT))
         except (OSError, asyncio.TimeoutError) as error:
-            raise Unavailable(f"cannot reach {self._host}:{self._port}: {error}") from error
+            raise self._address.unreachable(error) from error
 
 
 class Later:
@@ -149,15 +140,9 @@ class Later:
 
     async def result(self, timeout: float | None = None) -> Answer:
         """See `serverledge.Later.result`."""
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
-        pause = _FIRST_PAUSE
+        pauses = requests.pauses(self.id, timeout)
         while (answer := await self._client.poll(self.id)) is None:
-            rest = pause if deadline is None else deadline - loop.time()
-            if rest <= 0:
-                raise TimedOut(f"{self.id} has not ended within {timeout} s")
-            await asyncio.sleep(min(pause, rest))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(next(pauses))
         return answer
 
 

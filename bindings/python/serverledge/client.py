@@ -9,17 +9,14 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 from . import requests
 from .answers import Answer
 from .errors import TimedOut, Unavailable, UnknownOutcome
 from .functions import Functions, Later
 
-_CONNECT_TIMEOUT = 10.0
-_FIRST_PAUSE = 0.005
-_LONGEST_PAUSE = 0.25
+_T = TypeVar("_T")
 
 
 class Client(Functions):
@@ -27,9 +24,7 @@ class Client(Functions):
 
     def __init__(self, host: str = "127.0.0.1", port: int = 1323, *, timeout: float = 600) -> None:
         """`timeout`: seconds that an answer may take."""
-        self._host = host
-        self._port = port
-        self._timeout = timeout
+        self._address = requests.Address(host, port, timeout)
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
 
@@ -50,61 +45,50 @@ class Client(Functions):
     # What `Functions` builds on.
 
     def _store(self, path: str, body: str) -> None:
-        requests.read_json(*self._request("POST", path, body))
+        self._send(requests.store(path, body))
 
     def _invoke(self, name: str, params: Mapping[str, Any] | None, options: dict[str, Any]) -> Answer:
-        traceparent = options.pop("traceparent")
-        body = requests.invoke_body(params, later=False, **options)
-        return requests.read_call(*self._request("POST", f"/invoke/{quote(name, safe='')}", body, traceparent))
+        return self._send(requests.invoke(name, params, **options))
 
     def _invoke_async(self, name: str, params: Mapping[str, Any] | None, options: dict[str, Any]) -> Later:
-        traceparent = options.pop("traceparent")
-        body = requests.invoke_body(params, later=True, **options)
-        said = requests.read_json(*self._request("POST", f"/invoke/{quote(name, safe='')}", body, traceparent))
-        return _PolledLater(self, said["ReqId"])
+        return _PolledLater(self, self._send(requests.invoke_async(name, params, **options)))
 
     def delete(self, name: str) -> None:
-        requests.read_json(*self._request("POST", "/delete", requests.encode({"Name": name}, "name")))
+        self._send(requests.delete(name))
 
     def functions(self) -> list[str]:
-        names: list[str] = requests.read_json(*self._request("GET", "/function"))
-        return names
+        return self._send(requests.functions())
 
     def prewarm(self, name: str, count: int = 1) -> int:
-        body = requests.encode({"Function": name, "Instances": count}, "prewarm")
-        return int(requests.read_json(*self._request("POST", "/prewarm", body))["Prewarmed"])
+        return self._send(requests.prewarm(name, count))
 
     def status(self) -> dict[str, Any]:
-        said: dict[str, Any] = requests.read_json(*self._request("GET", "/status"))
-        return said
+        return self._send(requests.status())
 
     def poll(self, request_id: str) -> Answer | None:
-        return requests.read_poll(*self._request("GET", f"/poll/{quote(request_id, safe='')}"))
+        return self._send(requests.poll(request_id))
 
     # Connections.
 
-    def _request(self, method: str, path: str, body: str | None = None,
-                 traceparent: str | None = None) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if traceparent is not None:
-            headers["traceparent"] = requests.header_value(traceparent)
+    def _send(self, request: requests.Request[_T]) -> _T:
+        headers = request.headers()
         connection = self._take()
         try:
-            connection.request(method, path, body, headers)
+            connection.request(request.method, request.path, request.body, headers)
             answer = connection.getresponse()
             content = answer.read()
         except TimeoutError as error:
             connection.close()
-            raise TimedOut(f"no answer of {self._host}:{self._port} within {self._timeout} s") from error
+            raise self._address.silent() from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise UnknownOutcome(f"the connection to {self._host}:{self._port} broke: {error!r}") from error
+            raise self._address.broken(error) from error
         except BaseException:
             connection.close()
             raise
         with self._lock:
             self._idle.append(connection)
-        return answer.status, content
+        return request.read(answer.status, content)
 
     def _take(self) -> http.client.HTTPConnection:
         """An idle connection that the node has not closed meanwhile, else a new one."""
@@ -116,13 +100,13 @@ class Client(Functions):
             if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
                 return connection
             connection.close()
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=_CONNECT_TIMEOUT)
+        connection = http.client.HTTPConnection(self._address.host, self._address.port, timeout=requests.CONNECT_TIMEOUT)
         try:
             connection.connect()
         except OSError as error:
-            raise Unavailable(f"cannot reach {self._host}:{self._port}: {error}") from error
+            raise self._address.unreachable(error) from error
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sock.settimeout(self._timeout)
+        connection.sock.settimeout(self._address.timeout)
         return connection
 
 
@@ -149,14 +133,9 @@ class _PolledLater(Later):
         return self._ended is not None
 
     def result(self, timeout: float | None = None) -> Answer:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_PAUSE
+        pauses = requests.pauses(self._id, timeout)
         while not self.done():
-            rest = pause if deadline is None else deadline - time.monotonic()
-            if rest <= 0:
-                raise TimedOut(f"{self._id} has not ended within {timeout} s")
-            time.sleep(min(pause, rest))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            time.sleep(next(pauses))
         if isinstance(self._ended, Exception):
             raise self._ended
         assert self._ended is not None

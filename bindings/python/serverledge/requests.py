@@ -1,23 +1,31 @@
-"""The bodies of requests, and the meaning of answers: the contract of docs/api.md, whoever carries it."""
+"""Requests to a node and the meaning of its answers: the contract of docs/api.md, whoever carries it."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
 import pathlib
 import tarfile
-from collections.abc import Mapping, Sequence
-from typing import Any, Union
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar, Union
+from urllib.parse import quote
 
 from .answers import Answer, read_answer
-from .errors import Error, Invalid, NotFound, by_status
+from .errors import Error, Invalid, NotFound, TimedOut, Unavailable, UnknownOutcome, by_status
 
 Source = Union[str, "os.PathLike[str]", bytes]
 Parameters = Sequence[tuple[str, str]]
 
+CONNECT_TIMEOUT = 10.0
+
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.25
+_T = TypeVar("_T")
 
 
 def pack(source: Source) -> bytes:
@@ -136,3 +144,90 @@ def read_poll(status: int, body: bytes) -> Answer | None:
     if status == 404:
         raise NotFound("there is no such request, or its answer is too old")
     return read_call(status, body)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request(Generic[_T]):
+    """A request, and what its answer means."""
+
+    method: str
+    path: str
+    read: Callable[[int, bytes], _T]  # status and body; raises what a failure says
+    body: str | None = None
+    traceparent: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        headers = {} if self.body is None else {"Content-Type": "application/json"}
+        if self.traceparent is not None:
+            headers["traceparent"] = header_value(self.traceparent)
+        return headers
+
+
+def store(path: str, body: str) -> Request[Any]:
+    """`path`: /create or /update."""
+    return Request("POST", path, read_json, body)
+
+
+def invoke(name: str, params: Mapping[str, Any] | None, *, traceparent: str | None, **options: Any) -> Request[Answer]:
+    body = invoke_body(params, later=False, **options)
+    return Request("POST", f"/invoke/{quote(name, safe='')}", read_call, body, traceparent)
+
+
+def invoke_async(name: str, params: Mapping[str, Any] | None, *, traceparent: str | None, **options: Any) -> Request[str]:
+    """Its answer is the request id."""
+    body = invoke_body(params, later=True, **options)
+    return Request("POST", f"/invoke/{quote(name, safe='')}", lambda *said: str(read_json(*said)["ReqId"]), body, traceparent)
+
+
+def delete(name: str) -> Request[Any]:
+    return Request("POST", "/delete", read_json, encode({"Name": name}, "name"))
+
+
+def functions() -> Request[list[str]]:
+    return Request("GET", "/function", read_json)
+
+
+def prewarm(name: str, count: int) -> Request[int]:
+    body = encode({"Function": name, "Instances": count}, "prewarm")
+    return Request("POST", "/prewarm", lambda *said: int(read_json(*said)["Prewarmed"]), body)
+
+
+def status() -> Request[dict[str, Any]]:
+    return Request("GET", "/status", read_json)
+
+
+def poll(request_id: str) -> Request[Answer | None]:
+    return Request("GET", f"/poll/{quote(request_id, safe='')}", read_poll)
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where a node is, and what is raised when it is not heard."""
+
+    host: str
+    port: int
+    timeout: float  # seconds that an answer may take
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def unreachable(self, error: Exception) -> Unavailable:
+        return Unavailable(f"cannot reach {self}: {error}")
+
+    def silent(self) -> TimedOut:
+        return TimedOut(f"no answer of {self} within {self.timeout} s")
+
+    def broken(self, error: Exception) -> UnknownOutcome:
+        return UnknownOutcome(f"the connection to {self} broke: {error!r}")
+
+
+def pauses(request_id: str, timeout: float | None) -> Iterator[float]:
+    """For how long to sleep between two polls; raises TimedOut."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    while True:
+        rest = pause if deadline is None else deadline - time.monotonic()
+        if rest <= 0:
+            raise TimedOut(f"{request_id} has not ended within {timeout} s")
+        yield min(pause, rest)
+        pause = min(2 * pause, _LONGEST_PAUSE)

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "away_calls.hpp"
 #include "policy_bridge.hpp"
 #include "policy_types.hpp"
 #include "serverledge/assembly/configuration_file.hpp"
@@ -20,6 +21,9 @@ namespace py = pybind11;
 
 namespace serverledge::python {
 namespace {
+
+/// How long a signal may wait for a thread that waits for a call.
+constexpr Duration kSignalsEvery = std::chrono::milliseconds(50);
 
 /// Raises the exception that serverledge.errors has for it. Needs the GIL.
 [[noreturn]] void raise(const Error& error) {
@@ -77,7 +81,7 @@ class PendingCall {
     while (!without_gil([this] { return done(); })) {
       const TimePoint now = system_clock().now();
       if (now >= deadline) return false;
-      without_gil([&] { queue_.wait(std::min(deadline, later(now, std::chrono::milliseconds(50)))); });
+      without_gil([&] { queue_.wait(std::min(deadline, later(now, kSignalsEvery))); });
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     }
     return true;
@@ -112,6 +116,7 @@ class EmbeddedNode {
     if (process_ != ::getpid()) {
       // A fork has the memory of the node and none of its threads, for which its destructor would wait.
       [[maybe_unused]] auto* leaked = new std::shared_ptr<OpenedNode>(std::move(opened_));
+      [[maybe_unused]] auto* calls = main_calls_.release();
       return;
     }
     without_gil([this] { close(0); });
@@ -163,14 +168,23 @@ class EmbeddedNode {
     return without_gil([&] { return node->status(); });
   }
 
+  /// The main thread of Python, which alone handles signals, has its calls made by another: it must be able
+  /// to leave one for as long as that lasts.
   std::string invoke(const std::string& name, std::string params, const CallOptions& options) {
     const auto node = take();
-    Result<ExecutionReport> report = without_gil([&]() -> Result<ExecutionReport> {
+    auto work = [node, name, params = std::move(params),
+                 options](std::stop_token gone) mutable -> Result<ExecutionReport> {
       Result<Invocation> invocation = make_invocation(node->node(), name, std::move(params), options);
       if (!invocation) return Unexpected(std::move(invocation).error());
+      invocation->caller_gone = std::move(gone);
       return node->node().invoke(*invocation);
-    });
-    return to_json(value_or_raise(std::move(report)));
+    };
+    if (::gettid() != process_) return to_json(value_or_raise(without_gil([&] { return work({}); })));
+    const auto call = without_gil([&] { return main_calls_->begin(std::move(work)); });
+    while (!without_gil([&] { return call->wait(later(system_clock().now(), kSignalsEvery)); })) {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
+    return to_json(value_or_raise(call->take()));
   }
 
   std::unique_ptr<PendingCall> submit(const std::string& name, std::string params,
@@ -247,6 +261,7 @@ class EmbeddedNode {
     }
     if (!node) return;
     node->stop(from_seconds(drain));
+    main_calls_->end_threads();
     const std::scoped_lock lock(mutex_);
     opened_.reset();
   }
@@ -273,6 +288,7 @@ class EmbeddedNode {
   double drain_ = 0;
   mutable std::mutex mutex_;  // guards opened_
   std::shared_ptr<OpenedNode> opened_;
+  std::unique_ptr<AwayCalls> main_calls_ = std::make_unique<AwayCalls>();
 };
 
 void define_node(py::module_& module) {

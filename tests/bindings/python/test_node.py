@@ -87,6 +87,54 @@ def test_a_signal_interrupts_a_wait(node):
         node.close(drain=0)
 
 
+INTERRUPTED = """
+import signal, sys, threading, time
+import serverledge
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
+
+with serverledge.Node({"container.pool.memory": 128}) as node:
+    node.create("divide", handler="divide.handler", source=sys.argv[1], memory=64)
+
+    def tell():
+        while node.status()["AvailableMemory"] == 128:
+            time.sleep(0.01)
+        print("running", flush=True)
+
+    threading.Thread(target=tell).start()
+    try:
+        node.invoke("divide", {"seconds": 500})
+    except KeyboardInterrupt:
+        print("interrupted")
+    print(node.invoke("divide", {"divisor": 10}).result["quotient"])
+    node.close(drain=0)
+print("closed")
+"""
+
+
+def test_ctrl_c_leaves_a_call_that_runs(source):
+    with subprocess.Popen([sys.executable, "-B", "-c", INTERRUPTED, source], stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "running\n"
+            child.send_signal(signal.SIGINT)
+            said, _ = child.communicate(timeout=DEADLINE)
+        except BaseException:
+            child.kill()
+            raise
+    assert (said, child.returncode) == ("interrupted\n10\nclosed\n", 0)
+
+
+def test_a_handler_of_a_signal_may_call_the_node(node):
+    answers = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: answers.append(node.invoke("divide").result))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        answers.append(node.invoke("divide", {"divisor": 2, "seconds": 2}).result)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert sorted(answer["quotient"] for answer in answers) == [50, 100]
+
+
 def test_two_nodes_in_one_process_do_not_see_each_other(node, source):
     with serverledge.Node() as other:
         assert other.functions() == []
