@@ -259,7 +259,8 @@ Result<std::uint64_t> StoredRegistry::replace_record(const Function& function, s
   const std::string key = key_of(function.name);
   bool code_written = false;
   const auto give_up = [&](Error error) {
-    if (code_written) pieces_.remove_unused(key, function.name, function.code_digest);
+    // While the store is away that would only take another deadline.
+    if (code_written && store_.healthy()) pieces_.remove_unused(key, function.name, function.code_digest);
     return Unexpected(std::move(error));
   };
   for (int attempt = 0; attempt < CodePieces::kAttempts; ++attempt) {
