@@ -19,7 +19,7 @@ packages_for() {
       echo libstdc++6 libcpp-httplib0.11 libtomlplusplus3 libyaml-cpp0.7 libfmt9 libspdlog1.10 libarchive13 \
         libsqlite3-0 libssl3 libseccomp2 libcap-ng0 libprometheus-cpp-core1.0 libgrpc++1.51 libprotobuf32 ;;
     test) echo ansible-core curl debootstrap docker.io git iptables catch2 librapidcheck-dev clang-format clang-tidy shellcheck \
-        etcd-client etcd-server iproute2 jq openssl prometheus prometheus-pushgateway pybind11-dev python3-dev python3-jsonschema python3-numpy python3-pytest python3-yaml systemd ;;
+        etcd-client etcd-server iproute2 jq mypy openssl prometheus prometheus-pushgateway pybind11-dev python3-dev python3-jsonschema python3-numpy python3-pytest python3-yaml systemd ;;
     podman) echo podman ;;
     fuzz) echo clang libfuzzer-14-dev libclang-rt-14-dev rapidjson-dev ;;
     package) echo debootstrap file lintian ;; # the Debian packages and their test

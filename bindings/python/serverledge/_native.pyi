@@ -18,58 +18,95 @@ class Choice:
 class Invocation:
     """A call, as a policy sees it."""
 
-    id: str
-    function: str
-    runtime: str
-    memory: int
-    cpu: float
-    qos_class: int
-    max_response_time: float
-    can_offload: bool
-    asynchronous: bool
-    input_size: int
+    @property
+    def id(self) -> str: ...
+    @property
+    def function(self) -> str: ...
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def cpu(self) -> float: ...
+    @property
+    def qos_class(self) -> int: ...
+    @property
+    def max_response_time(self) -> float: ...
+    @property
+    def can_offload(self) -> bool: ...
+    @property
+    def asynchronous(self) -> bool: ...
+    @property
+    def input_size(self) -> int: ...
 
 @final
 class PoolView:
     """The containers of the node, in total and of one function. MB and cores."""
 
-    total_memory: int
-    busy_memory: int
-    held_memory: int
-    total_cores: float
-    busy_cores: float
-    warm: int
-    busy: int
-    starting: int
-    queued: int
-    queue_capacity: int
+    @property
+    def total_memory(self) -> int: ...
+    @property
+    def busy_memory(self) -> int: ...
+    @property
+    def held_memory(self) -> int: ...
+    @property
+    def total_cores(self) -> float: ...
+    @property
+    def busy_cores(self) -> float: ...
+    @property
+    def warm(self) -> int: ...
+    @property
+    def busy(self) -> int: ...
+    @property
+    def starting(self) -> int: ...
+    @property
+    def queued(self) -> int: ...
+    @property
+    def queue_capacity(self) -> int: ...
 
 @final
 class FunctionEstimate:
     """What the node has learnt of a function; 0 before the first sample. Seconds and bytes."""
 
-    arrival_rate: float
-    duration: float
-    init_time: float
-    cold_probability: float
-    input_size: float
-    output_size: float
-    completions: int
+    @property
+    def arrival_rate(self) -> float: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def init_time(self) -> float: ...
+    @property
+    def cold_probability(self) -> float: ...
+    @property
+    def input_size(self) -> float: ...
+    @property
+    def output_size(self) -> float: ...
+    @property
+    def completions(self) -> int: ...
 
 @final
 class Peer:
     """Another node, as it was when it was last heard of."""
 
-    key: str
-    area: str
-    host: str
-    port: int
-    architecture: str
-    available_memory: int
-    available_cores: float
-    round_trip: float
-    known: bool
-    avoided: bool
+    @property
+    def key(self) -> str: ...
+    @property
+    def area(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def available_memory(self) -> int: ...
+    @property
+    def available_cores(self) -> float: ...
+    @property
+    def round_trip(self) -> float: ...
+    @property
+    def known(self) -> bool: ...
+    @property
+    def avoided(self) -> bool: ...
     def warm(self, function: str) -> int: ...
     def refuses(self, function: str) -> bool: ...
 
@@ -77,27 +114,43 @@ class Peer:
 class NodeView:
     """The node at the time of a decision."""
 
-    now: float
-    pool: PoolView
-    function: FunctionEstimate
-    neighbours: list[Peer]
-    cloud: list[Peer]
-    architecture: str
-    runnable_here: bool
+    @property
+    def now(self) -> float: ...
+    @property
+    def pool(self) -> PoolView: ...
+    @property
+    def function(self) -> FunctionEstimate: ...
+    @property
+    def neighbours(self) -> list[Peer]: ...
+    @property
+    def cloud(self) -> list[Peer]: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def runnable_here(self) -> bool: ...
 
 @final
 class Report:
     """How a call ended. `failure` is its kind, empty if the function succeeded. Seconds."""
 
-    failure: str
-    area: str
-    node: str
-    warm: bool
-    init_time: float
-    queueing_time: float
-    offload_latency: float
-    duration: float
-    response_time: float
+    @property
+    def failure(self) -> str: ...
+    @property
+    def area(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def warm(self) -> bool: ...
+    @property
+    def init_time(self) -> float: ...
+    @property
+    def queueing_time(self) -> float: ...
+    @property
+    def offload_latency(self) -> float: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def response_time(self) -> float: ...
 
 @final
 class PolicyBridge:
@@ -114,7 +167,8 @@ class CallOptions:
 
 @final
 class PendingCall:
-    id: str
+    @property
+    def id(self) -> str: ...
     def done(self) -> bool: ...
     def wait(self, timeout: float) -> bool: ...
     def cancel(self) -> bool: ...
@@ -122,8 +176,10 @@ class PendingCall:
 
 @final
 class Node:
-    drain: float
-    address: str
+    @property
+    def drain(self) -> float: ...
+    @property
+    def address(self) -> str: ...
     def __init__(self, settings: str, is_file: bool, bridge: PolicyBridge | None) -> None: ...
     def stop(self, drain: float) -> None: ...
     def listen(self) -> str: ...
