@@ -48,6 +48,22 @@ answer=$(serverledge-cli invoke -f greet --param name:Ada)
 kill $node
 wait $node || true
 
+say "the library for programs and for Python"
+apt install --no-install-recommends /tmp/libserverledge-dev_*.deb
+[ -e /usr/include/serverledge/assembly/open_node.hpp ] || fail "the headers are missing"
+python=
+if compgen -G '/tmp/python3-serverledge_*.deb' >/dev/null; then
+  python=python3-serverledge
+  apt install --no-install-recommends /tmp/python3-serverledge_*.deb
+  answer=$(cd / && as_service python3 -c '
+import serverledge
+with serverledge.Node({"container.pool.memory": 256}) as node:
+    node.create("greet", handler="greet.handler", source="/tmp/greet.py", memory=64)
+    print(node.invoke("greet", {"name": "Eve"}).result)' 2>&1)
+  [ "$answer" = Eve ] || fail "a node in Python said: $answer"
+fi
+apt purge libserverledge-dev $python
+
 say "upgrade: what was changed stays"
 sed -i 's/^container.pool.memory: .*/container.pool.memory: 2048/' /etc/serverledge/serverledge-conf.yaml
 apt install --reinstall --no-install-recommends /tmp/serverledge_*.deb
