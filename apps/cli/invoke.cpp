@@ -5,6 +5,7 @@
 
 #include "answer.hpp"
 #include "command.hpp"
+#include "net/percent.hpp"
 #include "parameters.hpp"
 #include "serverledge/core/invocation.hpp"
 #include "serverledge/core/json.hpp"
@@ -61,7 +62,7 @@ int run(const Options& options, NodeClient& node) {
   const auto params = parameters(options.arguments, options.params_file);
   if (!params) return fail(kUsage, params.error().message);
   const auto answer =
-      node.post("/invoke/" + path_segment(options.function), request_body(options, *params), kCallLimit);
+      node.post("/invoke/" + percent_encoded(options.function), request_body(options, *params), kCallLimit);
   return options.raw ? show_raw(answer) : show(answer);
 }
 

@@ -43,7 +43,7 @@ struct NodeClient::Connection {
   Connection(const std::string& host, int port) : http(host, port) {
     http.set_keep_alive(true);
     http.set_tcp_nodelay(true);
-    http.set_url_encode(false);  // paths are made of path_segment()
+    http.set_url_encode(false);  // paths are made with percent_encoded()
     http.set_connection_timeout(kConnectTimeout);
   }
   httplib::Client http;
@@ -98,21 +98,6 @@ Result<HttpResponse> NodeClient::exchange(const char* method, const std::string&
   answer.status = got->status;
   for (const auto& [name, value] : got->headers) answer.headers.add(name, value);
   return answer;
-}
-
-std::string path_segment(std::string_view text) {
-  std::string segment;
-  for (const char byte : text) {
-    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-                       (byte >= '0' && byte <= '9') || byte == '-' || byte == '_' || byte == '.' ||
-                       byte == '~';
-    if (plain) {
-      segment += byte;
-    } else {
-      segment += fmt::format("%{:02X}", static_cast<unsigned char>(byte));
-    }
-  }
-  return segment;
 }
 
 }  // namespace serverledge::cli

@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/result.hpp"
@@ -38,8 +37,5 @@ class NodeClient {
   std::string name_;  // "127.0.0.1:1323"
   std::unique_ptr<Connection> connection_;
 };
-
-/// `text` as one segment of a path: everything but letters, digits and `-_.~` percent-encoded.
-std::string path_segment(std::string_view text);
 
 }  // namespace serverledge::cli

@@ -6,6 +6,7 @@
 
 #include "answer.hpp"
 #include "command.hpp"
+#include "net/percent.hpp"
 
 namespace serverledge::cli {
 namespace {
@@ -25,7 +26,7 @@ bool may_be_pending(const HttpResponse& answer) {
 }
 
 int run(const Options& options, NodeClient& node) {
-  const std::string path = "/poll/" + path_segment(options.request);
+  const std::string path = "/poll/" + percent_encoded(options.request);
   const TimePoint deadline = later(system_clock().now(), from_seconds(options.wait));
   auto answer = node.get(path);
   for (Duration pause = kFirstPause; answer && may_be_pending(*answer);

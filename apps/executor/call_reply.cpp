@@ -2,31 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "net/http_head.hpp"
 #include "serverledge/core/json.hpp"
 
 namespace serverledge {
-namespace {
-
-const char* reason(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 413:
-      return "Content Too Large";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return status < 500 ? "Bad Request" : "Internal Server Error";
-  }
-}
-
-}  // namespace
 
 std::string success_reply(std::string_view result, std::string_view output) {
   std::string text;
@@ -50,7 +29,7 @@ std::string http_answer(int status, std::string_view body, bool keep_alive, std:
   if (!call.empty()) more += fmt::format("Serverledge-Call: {}\r\n", call);
   return fmt::format(
       "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\nConnection: {}\r\n\r\n{}",
-      status, reason(status), more, body.size(), keep_alive ? "keep-alive" : "close", body);
+      status, reason_phrase(status), more, body.size(), keep_alive ? "keep-alive" : "close", body);
 }
 
 }  // namespace serverledge

@@ -11,61 +11,6 @@ namespace serverledge {
 
 namespace {
 
-std::string_view reason_of(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 201:
-      return "Created";
-    case 202:
-      return "Accepted";
-    case 204:
-      return "No Content";
-    case 304:
-      return "Not Modified";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 409:
-      return "Conflict";
-    case 413:
-      return "Payload Too Large";
-    case 414:
-      return "URI Too Long";
-    case 417:
-      return "Expectation Failed";
-    case 422:
-      return "Unprocessable Entity";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 502:
-      return "Bad Gateway";
-    case 503:
-      return "Service Unavailable";
-    case 504:
-      return "Gateway Timeout";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Unknown";  // one must be there, and nobody reads it
-  }
-}
-
 void add_field(std::string& head, std::string_view name, std::string_view value) {
   // In one piece, since each append costs more than the few bytes that it adds.
   const std::size_t at = head.size();
@@ -96,7 +41,7 @@ void AnswerWriter::write(const Asked& asked, const Make& make, std::string& head
   constexpr std::size_t kUsual = 512;
   head.reserve(kUsual);
   head.append("HTTP/1.1 ").append(fmt::format_int(response.status).c_str());
-  head.append(" ").append(reason_of(response.status)).append("\r\n");
+  head.append(" ").append(reason_phrase(response.status)).append("\r\n");
   if (!asked.keep_alive) add_field(head, "Connection", "close");
   if (asked.keep_alive && asked.http_1_0) add_field(head, "Connection", "keep-alive");
   add_field(head, "Content-Length", fmt::format_int(response.body.size()).c_str());

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "net/file_descriptor.hpp"
-#include "net/http_head.hpp"
+#include "net/request_head.hpp"
 #include "net/response_reader.hpp"
 #include "net/socket.hpp"
 
@@ -54,41 +54,6 @@ constexpr Duration kRecvWait = std::chrono::seconds(kRecvSeconds);
 void wait_in_recv(int fd) {
   const timeval patience{kRecvSeconds, 0};
   if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0) fcntl(fd, F_SETFL, 0);
-}
-
-std::string head_of(const HttpTarget& target, const HttpRequest& request) {
-  constexpr std::size_t kUsual = 512;
-  std::string head;
-  head.reserve(kUsual);
-  head.append(request.method).append(" ").append(request.path);
-  if (!request.query.empty()) head.append("?").append(request.query);
-  head.append(" HTTP/1.1\r\nHost: ").append(target.unix_path.empty() ? target.name() : "localhost");
-  head.append("\r\n");
-  for (const auto& [name, value] : request.headers) {
-    const bool ours = equals_ignoring_case(name, "Host") || equals_ignoring_case(name, "Content-Length") ||
-                      equals_ignoring_case(name, "Connection") ||
-                      equals_ignoring_case(name, "Transfer-Encoding");
-    if (!ours) head.append(name).append(": ").append(value).append("\r\n");
-  }
-  const bool bodiless = request.body.empty() && (request.method == "GET" || request.method == "HEAD");
-  if (!bodiless) {
-    head.append("Content-Length: ").append(fmt::format_int(request.body.size()).c_str()).append("\r\n");
-  }
-  return head.append("\r\n");
-}
-
-// A request that would not be read as what it says.
-std::optional<Error> defect_of(const HttpRequest& request) {
-  const auto visible = [](std::string_view text) {
-    return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-  };
-  const bool good = is_token(request.method) && !request.path.empty() && request.path.front() == '/' &&
-                    visible(request.path) && visible(request.query) &&
-                    std::all_of(request.headers.begin(), request.headers.end(), [](const HttpHeader& field) {
-                      return is_token(field.name) && is_field_value(field.value);
-                    });
-  if (good) return std::nullopt;
-  return Error{ErrorCode::kInvalid, "a method, path or header that cannot be sent", {}};
 }
 
 }  // namespace
@@ -208,8 +173,8 @@ Result<FileDescriptor> HttpClient::Pool::connect(const HttpTarget& target, Durat
 Result<HttpResponse> HttpClient::Pool::request(const HttpTarget& target, const HttpRequest& request,
                                                Duration connect_timeout, TimePoint deadline,
                                                const HttpBodySink& sink) {
-  if (auto defect = defect_of(request)) return Unexpected(std::move(*defect));
-  const std::string head = head_of(target, request);
+  if (Result<void> good = check_request(request); !good) return Unexpected(std::move(good).error());
+  const std::string head = request_head(target, request, AfterAnswer::kKept);
   const Cancel cancel(request.peer_gone);
   FileDescriptor fd = take(target);
   struct Leaving {

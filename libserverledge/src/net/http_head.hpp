@@ -56,4 +56,7 @@ bool is_field_value(std::string_view text) noexcept;
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
 
+/// The words that go with a status in an answer (RFC 9110).
+std::string_view reason_phrase(int status) noexcept;
+
 }  // namespace serverledge

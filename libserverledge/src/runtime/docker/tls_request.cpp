@@ -1,7 +1,6 @@
 #include "runtime/docker/tls_request.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <stop_token>
 #include <utility>
 
+#include "net/request_head.hpp"
 #include "net/response_reader.hpp"
 #include "net/socket.hpp"
 
@@ -16,16 +16,6 @@ namespace serverledge {
 namespace {
 
 constexpr auto kConnectingPatience = std::chrono::seconds(2);
-
-std::string whole_request(const HttpTarget& target, const HttpRequest& request) {
-  std::string text =
-      fmt::format("{} {}{}{} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", request.method, request.path,
-                  request.query.empty() ? "" : "?", request.query, target.name());
-  for (const auto& [name, value] : request.headers)
-    text.append(name).append(": ").append(value).append("\r\n");
-  text += fmt::format("Content-Length: {}\r\n\r\n", request.body.size());
-  return text.append(request.body);
-}
 
 Result<HttpResponse> receive(WebStream& stream, std::size_t most, const HttpBodySink& sink) {
   ResponseReader reader(false, most);
@@ -62,14 +52,16 @@ Result<HttpResponse> exchange(FileDescriptor socket, const HttpTarget& target, c
 Result<HttpResponse> tls_request(const HttpTarget& target, const TlsIdentity& identity,
                                  const HttpRequest& request, const HttpClientOptions& options,
                                  TimePoint deadline, const HttpBodySink& sink, Clock& clock) {
+  if (Result<void> good = check_request(request); !good) return Unexpected(std::move(good).error());
   const TimePoint dialled = std::min(deadline, later(clock.now(), kConnectingPatience));
   Result<FileDescriptor> socket = connect_tcp(target.host, target.port, dialled, -1, clock);
   if (!socket) return Unexpected(std::move(socket).error());
   // A second descriptor, which stays ours: shutting it down ends every wait on the connection.
   const FileDescriptor handle(::fcntl(socket->get(), F_DUPFD_CLOEXEC, 0));
   const std::stop_callback hang_up(request.peer_gone, [&handle] { ::shutdown(handle.get(), SHUT_RDWR); });
-  Result<HttpResponse> answer = exchange(std::move(*socket), target, identity, whole_request(target, request),
-                                         options.response_max, deadline, sink, clock);
+  const std::string text = request_head(target, request, AfterAnswer::kClosed) + request.body;
+  Result<HttpResponse> answer =
+      exchange(std::move(*socket), target, identity, text, options.response_max, deadline, sink, clock);
   if (!answer && request.peer_gone.stop_requested())
     return Unexpected(ErrorCode::kCancelled, "given up by the caller");
   return answer;
