@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Calls of a no-op Python function in a Docker container, beside their floors.
 
-  warm   an invocation through the node, and the same call made directly to the same executor, on kept-alive connections,
-         in turns
+  warm   an invocation through the node, the same call made directly to the same executor, and the same through a bare
+         forwarder (forwarder.c: what any proxy costs), on kept-alive connections, in turns
   cold   an invocation without a container, and what the bare Engine API needs for the same: create a container with the
          code bound into it, start it, ask for its address, and connect every 2 ms until the executor answers the call
 
@@ -10,23 +10,31 @@ Needs an engine (DOCKER_HOST, or the usual socket) on this machine with the imag
 (examples/images/build.sh). See README.md for how to read the figures."""
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
 import pathlib
 import socket
 import statistics
+import subprocess
 import tempfile
 import time
 import urllib.parse
 
-from bench_support import NOOP_PYTHON, ROOT, Client, Series, fail, function, node, ratios, verdict
+from bench_support import NOOP_PYTHON, ROOT, Client, Series, fail, free_port, function, node, ratios, verdict
 
 WARM_TARGET = 1.3
 COLD_TARGET = 1.15
 IMAGE = "serverledge-python310"
 NETWORK = "serverledge-benchmark"
-CALL = json.dumps({"Command": [], "Params": {}, "Handler": "noop.handler", "HandlerDir": "/app", "ReturnOutput": False})
+# What a node sends to the executor for the invocation that is measured.
+CALL = json.dumps({
+    "Command": ["python", "/entrypoint.py"], "Params": {}, "Handler": "noop.handler", "HandlerDir": "/app", "ReturnOutput": False,
+    "Context": {"RequestId": "noop-0123456789abcdef0123456789abcdef", "Function": "noop", "Deadline": 60, "MemoryMB": 128,
+                "Traceparent": ""}}, separators=(",", ":"))
+CALL_HEADERS = {"Serverledge-Call": "0123456789abcdef"}
+INVOCATION = '{"Params":{}}'
 
 
 def milliseconds(begin):
@@ -69,16 +77,16 @@ class Engine:
         return self.request("GET", f"/containers/json?filters={filters}")[0]["Id"]
 
 
-def post(connection, path, body):
-    connection.request("POST", path, body, {"Content-Type": "application/json"})
+def post(connection, path, body, headers):
+    connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
     response = connection.getresponse()
-    answer = json.loads(response.read())
-    if response.status != 200 or not answer["Success"]:
+    answer = response.read()
+    if response.status != 200 or b'"Success":true' not in answer:
         fail(f"POST {path}: {response.status} {answer}")
 
 
-def to_executor(address):
-    connection = http.client.HTTPConnection(address, 8080, timeout=120)
+def kept_alive(address, port):
+    connection = http.client.HTTPConnection(address, port, timeout=120)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
@@ -93,11 +101,11 @@ def bare_cold_start(engine, code, number):
         address = engine.address(container)
         while True:
             try:
-                connection = to_executor(address)
+                connection = kept_alive(address, 8080)
                 break
             except ConnectionRefusedError:
                 time.sleep(0.002)
-        post(connection, "/invoke", CALL)
+        post(connection, "/invoke", CALL, CALL_HEADERS)
         took = milliseconds(begin)
         connection.close()
     finally:
@@ -109,7 +117,7 @@ def cold_call(client, pause):
     client.post("/update", function("noop", "python314", NOOP_PYTHON))
     time.sleep(pause)
     begin = time.perf_counter()
-    answer = client.post("/invoke/noop", '{"Params":{}}')
+    answer = client.post("/invoke/noop", INVOCATION)
     took = milliseconds(begin)
     if answer["IsWarmStart"]:
         fail("the call was not a cold start")
@@ -130,29 +138,60 @@ def measure_cold(client, engine, options):
     return figures
 
 
-def measure_warm(client, engine, options):
-    """One value per block: the median of its calls."""
-    client.post("/invoke/noop", '{"Params":{}}')
-    direct = to_executor(engine.address(engine.container_of("noop")))
-    figures = {"Direct": [], "Ours": []}
-    for _ in range(options.repeats):
-        for name, call in (("Direct", lambda: post(direct, "/invoke", CALL)), ("Ours", lambda: client.post("/invoke/noop", '{"Params":{}}'))):
-            times = []
-            for _ in range(options.calls):
-                begin = time.perf_counter()
-                call()
-                times.append(milliseconds(begin))
-            figures[name].append(statistics.median(times))
-    direct.close()
+@contextlib.contextmanager
+def forwarder(address):
+    """A connection through a bare forwarder to the executor at an address."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder, "forwarder")
+        subprocess.run(["cc", "-O2", "-o", program, pathlib.Path(__file__).with_name("forwarder.c")], check=True)
+        process = subprocess.Popen([program, str(port), address])
+        try:
+            yield connect_soon(port)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def connect_soon(port):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return kept_alive("127.0.0.1", port)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def measure_warm(port, client, engine, options):
+    """One value per block: the median of its calls. All three are asked by the same client."""
+    client.post("/invoke/noop", INVOCATION)
+    address = engine.address(engine.container_of("noop"))
+    with forwarder(address) as forwarded:
+        calls = {"Direct": (kept_alive(address, 8080), "/invoke", CALL, CALL_HEADERS),
+                 "Forwarder": (forwarded, "/invoke", CALL, CALL_HEADERS),
+                 "Ours": (kept_alive("127.0.0.1", port), "/invoke/noop", INVOCATION, {})}
+        figures = {name: [] for name in calls}
+        for _ in range(options.repeats):
+            for name, call in calls.items():
+                times = []
+                for _ in range(options.calls):
+                    begin = time.perf_counter()
+                    post(*call)
+                    times.append(milliseconds(begin))
+                figures[name].append(statistics.median(times))
+        for connection, *_ in calls.values():
+            connection.close()
     return figures
 
 
 def show(title, figures, floor, target):
-    ratio = ratios(figures["Ours"], figures[floor])
-    print(f"{title}, milliseconds: median (least-most)")
-    for name in (floor, "Ours"):
-        print(f"  {name:8} {Series(figures[name]):.3f}")
-    print(f"  ratio    {ratio:.2f} x, {verdict(ratio, target, True)}")
+    print(f"{title}, milliseconds: median (least-most), and the ratio to {floor}")
+    for name, values in figures.items():
+        ratio = f"   {ratios(values, figures[floor]):.2f} x" if name != floor else ""
+        print(f"  {name:10} {Series(values):.3f}{ratio}")
+    print(f"  Ours, {verdict(ratios(figures['Ours'], figures[floor]), target, True)}")
 
 
 def main():
@@ -172,7 +211,7 @@ def main():
         with node(options.build, container_runtime="docker", container_docker_host=host) as port:
             client = Client(port)
             client.post("/create", function("noop", "python314", NOOP_PYTHON))
-            warm = measure_warm(client, engine, options)
+            warm = measure_warm(port, client, engine, options)
             cold = measure_cold(client, engine, options)
     finally:
         engine.request("DELETE", f"/networks/{NETWORK}", good=(204, 404))
