@@ -1,6 +1,7 @@
 #include <rapidcheck.h>
 
 #include <catch2/catch.hpp>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -175,6 +176,15 @@ TEST_CASE("whatever is written reads back the same", "[json]") {
     const Result<JsonDocument> document = JsonDocument::parse(text);
     RC_ASSERT(document.has_value());
     RC_ASSERT(same(tree, document->root()));
+  }));
+  CHECK(rc::check("a time in nanoseconds, in as few digits as there can be", [] {
+    const auto count = *rc::gen::inRange<std::int64_t>(1, 2'000'000'000'000'000);
+    const double value = static_cast<double>(count >> *rc::gen::inRange(0, 40)) / 1e9;
+    const std::string text = written(value);
+    RC_ASSERT(JsonDocument::parse(text)->root().as_double() == value);
+    char fewest[64];
+    const auto fixed = std::to_chars(fewest, fewest + sizeof fewest, value, std::chars_format::fixed);
+    if (value == 0 || value >= 1e-6) RC_ASSERT(text == std::string_view(fewest, fixed.ptr));
   }));
   CHECK(rc::check("any bits of a double", [](std::uint64_t bits) {
     double value = 0;

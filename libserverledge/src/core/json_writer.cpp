@@ -36,7 +36,7 @@ std::string_view short_escape(char c) {
 constexpr auto kStandsForItself = [] {
   std::array<bool, 256> plain{};
   for (std::size_t byte = 0x20; byte < 0x80; ++byte) plain[byte] = true;
-  for (const char c : {'"', '\\', '<', '>', '&'}) plain[static_cast<std::size_t>(c)] = false;
+  for (const char c : {'"', '\\', '<', '>', '&'}) plain[static_cast<unsigned char>(c)] = false;
   return plain;
 }();
 
@@ -83,7 +83,7 @@ Decimal shortest(double value) {
 bool append_nanoseconds(std::string& out, double value) {
   constexpr double kPerSecond = 1e9;
   if (!(value >= 1e-6 && value < 1e6)) return false;
-  const auto count = static_cast<std::uint64_t>(value * kPerSecond + 0.5);
+  const auto count = static_cast<std::uint64_t>(std::llround(value * kPerSecond));
   if (static_cast<double>(count) / kPerSecond != value) return false;
   // The digits of the fraction, made from the right; then the point and what stands before it.
   char text[24];
