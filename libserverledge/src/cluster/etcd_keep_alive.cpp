@@ -76,8 +76,8 @@ EtcdKeepAlive::EtcdKeepAlive(std::shared_ptr<EtcdConnection> connection)
 EtcdKeepAlive::~EtcdKeepAlive() = default;
 
 Result<void> EtcdKeepAlive::renew(std::int64_t lease) {
-  const std::unique_lock lock(mutex_, kTurnTime);
-  if (!lock.owns_lock()) return Unexpected(ErrorCode::kUnavailable, "etcd does not renew leases in time");
+  const auto mine = turns_.enter(kTurnTime);
+  if (!mine.turn) return Unexpected(ErrorCode::kUnavailable, "etcd does not renew leases in time");
   const auto left = ask(lease);
   if (!left) return Unexpected(left.error());
   if (*left <= 0) return Unexpected(ErrorCode::kNotFound, "the lease has ended");

@@ -5,10 +5,10 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "cluster/etcd_connection.hpp"
+#include "cluster/turns.hpp"
 
 namespace serverledge {
 
@@ -31,8 +31,9 @@ class EtcdKeepAlive {
   Result<std::int64_t> ask(std::int64_t lease);
 
   const std::shared_ptr<EtcdConnection> connection_;
-  std::timed_mutex mutex_;
-  std::unique_ptr<Stream> stream_;  // null: none is open
+  struct Nothing {};
+  Turns<Nothing> turns_;
+  std::unique_ptr<Stream> stream_;  // of who has the turn; null: none is open
 };
 
 }  // namespace serverledge
