@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstddef>
@@ -19,6 +20,7 @@
 #include <iterator>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "net/file_descriptor.hpp"
 #include "runtime/sandbox/cgroup_tree.hpp"
@@ -81,6 +83,29 @@ TEST_CASE("a runtime that ends leaves nothing, not even for containers that were
   CHECK(cgroups_of(id).empty());
   CHECK_FALSE(fs::exists(folder));
   CHECK_FALSE(fs::exists(folder + ".lock"));
+}
+
+TEST_CASE("a runtime that ends while containers start leaves none of them", "[lifecycle]") {
+  for (int round = 0; round < 5; ++round) {
+    SandboxUnderTest under_test;
+    const std::string id = under_test.lock().id();
+    const Function function = under_test.python(kAnswer);
+    std::atomic<int> started = 0;
+    std::vector<std::thread> starters;
+    starters.reserve(3);
+    for (int n = 0; n < 3; ++n) {
+      starters.emplace_back([&] {
+        while (under_test.runtime().create(function, later(system_clock().now(), from_seconds(600))))
+          ++started;
+      });
+    }
+    CHECK(eventually([&] { return started > 2 * round; }));
+    under_test.runtime().shutdown();
+    for (std::thread& starter : starters) starter.join();
+    CHECK(processes_with(under_test.store()).empty());
+    under_test.stop();
+    CHECK(cgroups_of(id).empty());
+  }
 }
 
 /// A process that runs `body` and is killed with this object. Made before the test has threads.

@@ -72,6 +72,9 @@ sl_request to_request(const InstancePlan& plan, std::uint32_t uid, bool rootless
   return request;
 }
 
+/// Of a start during which the runtime was shut down.
+Error stopped_on_the_way() { return {ErrorCode::kUnavailable, "the runtime has been shut down", {}}; }
+
 }  // namespace
 
 void Machine::add(Instance& instance) {
@@ -122,7 +125,7 @@ Result<std::unique_ptr<Instance>> Instance::start_once(const std::shared_ptr<Mac
 Result<void> Instance::send(const InstancePlan& plan, TimePoint deadline) {
   Result<FileDescriptor> listener = listen_at(socket_path_);
   if (!listener) return Unexpected(listener.error());
-  Result<std::vector<FileDescriptor>> entrances = cgroup_.open_entrances();
+  Result<std::vector<FileDescriptor>> entrances = open_entrances();
   if (!entrances) return Unexpected(entrances.error());
   auto ends = LaunchChannel::make();
   if (!ends) return Unexpected(ends.error());
@@ -136,6 +139,12 @@ Result<void> Instance::send(const InstancePlan& plan, TimePoint deadline) {
   return machine_->launcher.request(request, fds, deadline);
 }
 
+Result<std::vector<FileDescriptor>> Instance::open_entrances() {
+  const std::scoped_lock guard(mutex_);
+  if (released_) return Unexpected(stopped_on_the_way());
+  return cgroup_.open_entrances();
+}
+
 Result<void> Instance::await_started(TimePoint deadline) {
   for (;;) {
     Result<LaunchEvent> event = events_.receive(deadline);
@@ -144,6 +153,14 @@ Result<void> Instance::await_started(TimePoint deadline) {
                         fmt::format("the sandbox did not start: {}", event.error().message));
     }
     const std::scoped_lock guard(mutex_);
+    if (released_) {
+      if (event->event.kind == SL_FORKED && event->fds.size() == 1) {
+        pidfd_ = std::move(event->fds[0]);  // there was nothing to be killed yet
+        kill_all();
+        pidfd_.reset();
+      }
+      return Unexpected(stopped_on_the_way());
+    }
     switch (event->event.kind) {
       case SL_FORKED:
         if (event->fds.size() == 1) pidfd_ = std::move(event->fds[0]);

@@ -110,7 +110,8 @@ class Instance {
   /// of what takes more than its cores. Whether it did either. For about once a second.
   bool watch(TimePoint now);
 
-  /// Kills everything in it and gives all back; returns when that is done. Idempotent.
+  /// Kills everything in it and gives all back; returns when that is done. Idempotent. A start on its way
+  /// fails.
   void release() noexcept;
 
  private:
@@ -118,6 +119,7 @@ class Instance {
   static Result<std::unique_ptr<Instance>> start_once(const std::shared_ptr<Machine>& machine,
                                                       const InstancePlan& plan, TimePoint deadline);
   Result<void> send(const InstancePlan& plan, TimePoint deadline);
+  Result<std::vector<FileDescriptor>> open_entrances();
   Result<void> await_started(TimePoint deadline);
   bool kill_all() noexcept;
   std::int64_t tmp_bytes() const;
