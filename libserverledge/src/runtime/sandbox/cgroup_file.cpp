@@ -20,7 +20,8 @@
 namespace serverledge {
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(2);
+// A busy machine takes its time to let go of what was killed.
+constexpr Duration kPatience = std::chrono::seconds(5);
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
