@@ -51,9 +51,9 @@ std::string bytes(std::size_t size, std::uint64_t seed) {
   return made;
 }
 
-/// A registry on a store in memory, with what a test wants to look at.
 using Keys = std::vector<std::string>;
 
+/// A registry on a store in memory, with what a test wants to look at.
 struct Fixture {
   std::unique_ptr<KeyValueStore> store = open();
   FaultyStore faulty{*store};

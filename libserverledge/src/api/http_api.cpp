@@ -1,5 +1,6 @@
 #include "serverledge/api/http_api.hpp"
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -7,14 +8,9 @@
 #include "api/invoke_routes.hpp"
 #include "api/openapi.hpp"
 #include "api/status_routes.hpp"
+#include "net/metrics_type.hpp"
 
 namespace serverledge {
-namespace {
-
-/// The text format of Prometheus.
-constexpr std::string_view kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
-
-}  // namespace
 
 struct HttpApi::Routes {
   Routes(Node& node, CodeArchive& archive, HttpApiOptions& options)

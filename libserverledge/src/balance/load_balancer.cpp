@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "balance/forwarded_request.hpp"
 #include "balance/targets.hpp"
+#include "net/metrics_type.hpp"
 #include "serverledge/net/http_client.hpp"
 
 namespace serverledge {
@@ -25,8 +27,6 @@ constexpr Duration kSlack = std::chrono::seconds(5);
 /// For what a node answers from its memory or its store: one node, and all that are asked.
 constexpr Duration kAnswerTime = std::chrono::seconds(6);
 constexpr Duration kAnswersTime = std::chrono::seconds(20);
-
-constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
 using Kind = BalancedOutcome::Kind;
 
@@ -257,7 +257,7 @@ void LoadBalancer::Machine::add_routes(HttpServer& server) {
     server.route(
         "GET", "/metrics",
         [this](HttpRequest&) {
-          return HttpResponse{200, kMetricsType, {}, options_.metrics()};
+          return HttpResponse{200, std::string(kMetricsType), {}, options_.metrics()};
         },
         quick);
   }

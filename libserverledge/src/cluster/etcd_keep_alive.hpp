@@ -31,8 +31,7 @@ class EtcdKeepAlive {
   Result<std::int64_t> ask(std::int64_t lease);
 
   const std::shared_ptr<EtcdConnection> connection_;
-  struct Nothing {};
-  Turns<Nothing> turns_;
+  Turns<> turns_;
   std::unique_ptr<Stream> stream_;  // of who has the turn; null: none is open
 };
 

@@ -9,15 +9,20 @@
 #include <filesystem>
 #include <system_error>
 
+#include "net/file_descriptor.hpp"
+
 namespace serverledge {
 namespace {
 
-Unexpected cannot_make(const std::string& path, std::string_view why, int error_number) {
+Unexpected cannot(const char* what, const std::string& path, std::string_view why, int error_number) {
   return Unexpected(is_no_space(error_number) ? ErrorCode::kDiskFull : ErrorCode::kUnavailable,
-                    fmt::format("cannot make {}: {}", path, why));
+                    fmt::format("cannot {} {}: {}", what, path, why));
 }
 Unexpected cannot_make(const std::string& path, int error_number) {
-  return cannot_make(path, std::generic_category().message(error_number), error_number);
+  return cannot("make", path, std::generic_category().message(error_number), error_number);
+}
+Unexpected cannot_write(const std::string& path, int error_number) {
+  return cannot("write", path, std::generic_category().message(error_number), error_number);
 }
 
 std::string parent_of(const std::string& path) { return std::filesystem::path(path).parent_path().string(); }
@@ -31,6 +36,22 @@ Result<void> sync_name(const std::string& path) {
   ::close(folder);
   if (failure != 0) return cannot_make(path, failure);
   return {};
+}
+
+/// A new file beside that one; `name` is its own.
+FileDescriptor make_scratch(const std::string& file, std::string& name) {
+  name = file + ".XXXXXX";
+  return FileDescriptor(::mkostemp(name.data(), O_CLOEXEC));
+}
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
 }
 
 }  // namespace
@@ -49,20 +70,28 @@ Result<void> make_private_folder(const std::string& folder) {
   if (failure != EEXIST) return cannot_make(folder, failure);
   // Somebody else was faster; or it is something else.
   if (std::filesystem::is_directory(folder, ignored)) return {};
-  return cannot_make(folder, "it exists and is no folder", failure);
+  return cannot("make", folder, "it exists and is no folder", failure);
 }
 
 Result<void> make_private_file(const std::string& file) {
   if (::access(file.c_str(), F_OK) == 0) return {};
   // Under its name it appears only once our descriptor of it is closed.
-  std::string scratch = file + ".XXXXXX";
-  const int descriptor = ::mkostemp(scratch.data(), O_CLOEXEC);
-  if (descriptor < 0) return cannot_make(file, errno);
-  ::close(descriptor);
+  std::string scratch;
+  if (!make_scratch(file, scratch).valid()) return cannot_make(file, errno);
   const int failure = ::link(scratch.c_str(), file.c_str()) == 0 || errno == EEXIST ? 0 : errno;
   ::unlink(scratch.c_str());
   if (failure != 0) return cannot_make(file, failure);
   return sync_name(file);
+}
+
+Result<void> replace_private_file(const std::string& file, std::string_view text) {
+  std::string scratch;
+  const FileDescriptor made = make_scratch(file, scratch);
+  if (!made.valid()) return cannot_write(file, errno);
+  if (write_all(made.get(), text) && ::rename(scratch.c_str(), file.c_str()) == 0) return {};
+  const int failure = errno;
+  ::unlink(scratch.c_str());
+  return cannot_write(file, failure);
 }
 
 }  // namespace serverledge

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "serverledge/core/result.hpp"
 
@@ -18,5 +19,9 @@ Result<void> make_private_folder(const std::string& folder);
 /// Never closes a descriptor of the file while others may have locked it: that would drop the locks of this
 /// process.
 Result<void> make_private_file(const std::string& file);
+
+/// Gives such a file another content, whole: readers find the one or the other. After power loss it may hold
+/// the old one, or be missing. kDiskFull, or kUnavailable naming it and what failed.
+Result<void> replace_private_file(const std::string& file, std::string_view text);
 
 }  // namespace serverledge

@@ -80,8 +80,6 @@ class StoredRegistry final : public FunctionRegistry, private StoreListener {
   void on_change(Listener listener) override { copy_.on_change(std::move(listener)); }
 
  private:
-  struct Nothing {};
-
   // What the watch tells, on the store's thread.
   void connected(const std::string& incarnation) override { incarnation_ = incarnation; }
   void reset(const std::vector<StoredEntry>& all, std::uint64_t revision) override;
@@ -92,7 +90,7 @@ class StoredRegistry final : public FunctionRegistry, private StoreListener {
   FunctionPtr function_of(const StoredEntry& entry);
   std::uint64_t revision_of(std::uint64_t stored) const;
   Result<FunctionPtr> look_up(const std::string& name);
-  Result<Turns<Nothing>::Turn> turn();
+  Result<Turns<>::Turn> turn();
   Result<FunctionPtr> write(Function function, std::string_view code, bool replace);
   Result<std::uint64_t> replace_record(const Function& function, std::string_view code,
                                        const std::string& record, bool replace);
@@ -104,7 +102,7 @@ class StoredRegistry final : public FunctionRegistry, private StoreListener {
   CodePieces pieces_;
   FunctionCopy copy_;
   FunctionLookups lookups_;
-  Turns<Nothing> turns_;                    // of changes: code and record go together
+  Turns<> turns_;                           // of changes: code and record go together
   std::unique_ptr<FunctionKeeper> keeper_;  // with a cluster's store
   std::string incarnation_;                 // of the watch's thread
   // Which numbering the store's revisions are of, in the highest bits of a function's revision: a store that
@@ -215,7 +213,7 @@ void StoredRegistry::removed(const std::string& key, std::uint64_t revision) {
   if (keeper_) keeper_->removed(key);
 }
 
-Result<Turns<StoredRegistry::Nothing>::Turn> StoredRegistry::turn() {
+Result<Turns<>::Turn> StoredRegistry::turn() {
   auto entered = turns_.enter(kTurnDeadline);
   if (entered.turn) return std::move(*entered.turn);
   return Unexpected(ErrorCode::kUnavailable, "too many changes of functions at a time; try again");

@@ -15,10 +15,13 @@ namespace serverledge {
 
 enum class TurnOutcome { kTurn, kDone, kLate };
 
+/// Of turns in which nobody does another's work.
+struct NoWork {};
+
 /// Lets one thread at a time at something, in the order of arrival, each after a wait that is bounded. Who
 /// has work to be done may find, instead of its turn, that the one before it did that work along with its
 /// own. Thread-safe.
-template <typename Work>
+template <typename Work = NoWork>
 class Turns {
  public:
   using WorkPtr = std::shared_ptr<Work>;

@@ -1,6 +1,9 @@
 #include "serverledge/core/request_id.hpp"
 
 #include <algorithm>
+#include <cstdint>
+
+#include "serverledge/core/clock.hpp"
 
 namespace serverledge {
 namespace {
@@ -26,6 +29,12 @@ bool may_be_from(std::string_view request_id, std::string_view tag) {
   if (tag.empty()) return false;
   const std::size_t at = request_id.rfind(std::string("-").append(tag));
   return at != std::string_view::npos && at + 1 + tag.size() < request_id.size();
+}
+
+void append_random_digits(std::string& id) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::uint64_t bits = entropy();
+  for (int digit = 0; digit < 16; ++digit, bits >>= 4) id.push_back(kDigits[bits & 15]);
 }
 
 }  // namespace serverledge

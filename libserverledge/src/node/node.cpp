@@ -1,7 +1,6 @@
 #include "serverledge/node/node.hpp"
 
 #include <algorithm>
-#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -185,13 +184,11 @@ StatusReport status_report(NodeStatus status) {
 }
 
 std::string new_request_id(std::string_view function, std::string_view tag) {
-  static constexpr char kDigits[] = "0123456789abcdef";
   std::string id;
   id.reserve(function.size() + tag.size() + 33);
   id.append(function).append("-").append(tag);
-  for (std::uint64_t bits : std::array{entropy(), entropy()}) {
-    for (int digit = 0; digit < 16; ++digit, bits >>= 4) id.push_back(kDigits[bits & 15]);
-  }
+  append_random_digits(id);
+  append_random_digits(id);
   return id;
 }
 

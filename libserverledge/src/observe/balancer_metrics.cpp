@@ -4,10 +4,8 @@
 #include <prometheus/counter.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
 
 #include <algorithm>
-#include <sstream>
 #include <utility>
 
 #include "observe/families.hpp"
@@ -79,16 +77,12 @@ void BalancerMetrics::retried(std::string_view reason) {
 }
 
 std::string BalancerMetrics::text(const BalancerSample& sample) {
-  std::vector<prometheus::MetricFamily> families = state_->registry.Collect();
   Families looked_at;
   add_targets(looked_at, sample);
   looked_at.one("serverledge_store_up", "Whether etcd answers.", sample.store_up ? 1 : 0);
   add_http(looked_at, sample.connections, sample.http_threads, sample.http_running);
   add_process(looked_at);
-  for (prometheus::MetricFamily& family : looked_at.take()) families.push_back(std::move(family));
-  std::ostringstream out;
-  prometheus::TextSerializer().Serialize(out, families);
-  return std::move(out).str();
+  return rendered(state_->registry.Collect(), looked_at.take());
 }
 
 }  // namespace serverledge

@@ -1,5 +1,11 @@
 #include "observe/families.hpp"
 
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <iterator>
+#include <sstream>
+
 #include "observe/process_figures.hpp"
 
 namespace serverledge {
@@ -26,6 +32,14 @@ Families& Families::add(double value, Labels labels) {
 
 void Families::one(const char* name, const char* help, std::optional<double> value, MetricType type) {
   if (value) begin(name, help, type).add(*value);
+}
+
+std::string rendered(std::vector<prometheus::MetricFamily> counted,
+                     std::vector<prometheus::MetricFamily> looked_at) {
+  std::ranges::move(looked_at, std::back_inserter(counted));
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, counted);
+  return std::move(out).str();
 }
 
 void add_http(Families& out, std::size_t connections, std::size_t threads, std::size_t running) {

@@ -27,6 +27,10 @@ class Families {
   std::vector<prometheus::MetricFamily> all_;
 };
 
+/// All of them in the text format of Prometheus: what was counted, and what was looked at.
+std::string rendered(std::vector<prometheus::MetricFamily> counted,
+                     std::vector<prometheus::MetricFamily> looked_at);
+
 /// Of the HTTP server: open connections, its threads, and those that run a request.
 void add_http(Families& out, std::size_t connections, std::size_t threads, std::size_t running);
 /// Of this process.

@@ -1,15 +1,13 @@
 #include "serverledge/observe/metrics.hpp"
 
-#include <prometheus/text_serializer.h>
-
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <mutex>
 #include <set>
-#include <sstream>
 #include <utility>
 
+#include "net/metrics_type.hpp"
+#include "observe/families.hpp"
 #include "observe/function_series.hpp"
 #include "observe/node_gauges.hpp"
 
@@ -112,6 +110,8 @@ struct Metrics::State {
   std::set<std::string> targets;
 };
 
+constinit const std::string_view Metrics::kContentType = kMetricsType;
+
 Metrics::Metrics(MetricsOptions options) : state_(std::make_unique<State>(std::move(options))) {}
 
 Metrics::~Metrics() = default;
@@ -159,13 +159,8 @@ std::string Metrics::text(const NodeSample& sample) {
   std::set<std::string, std::less<>> known;
   for (const NodeSample::Containers& containers : sample.containers) known.insert(containers.function);
   state_->functions.make_room(known);
-  std::vector<prometheus::MetricFamily> families = state_->registry.Collect();
-  std::ranges::move(
-      node_gauges(sample, [this](std::string_view name) { return state_->functions.has(name); }),
-      std::back_inserter(families));
-  std::ostringstream out;
-  prometheus::TextSerializer().Serialize(out, families);
-  return std::move(out).str();
+  return rendered(state_->registry.Collect(),
+                  node_gauges(sample, [this](std::string_view name) { return state_->functions.has(name); }));
 }
 
 }  // namespace serverledge

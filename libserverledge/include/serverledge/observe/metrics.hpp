@@ -58,7 +58,7 @@ class Metrics final : public Observer {
   /// All metrics in the text format 0.0.4, with what the sample holds and the figures of this process.
   std::string text(const NodeSample& sample);
   /// `Content-Type` of `text`.
-  static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
+  static const std::string_view kContentType;
 
   void passed(const Invocation& invocation, const StagePassed& passed) override;
   void completed(const Invocation& invocation, const ExecutionReport& report) override;

@@ -9,6 +9,7 @@
 
 #include "net/socket.hpp"
 #include "serverledge/core/json.hpp"
+#include "serverledge/core/request_id.hpp"
 
 namespace serverledge {
 namespace {
@@ -26,13 +27,8 @@ constexpr int kListenPauseMs = 2;
 
 /// A name for one call that no function can know beforehand, to have an answer ready.
 std::string new_call_name() {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string name(16, '0');
-  std::uint64_t bits = entropy();
-  for (char& digit : name) {
-    digit = kDigits[bits & 15U];
-    bits >>= 4U;
-  }
+  std::string name;
+  append_random_digits(name);
   return name;
 }
 
