@@ -1,5 +1,6 @@
 """What the benchmarks share: a node of their own, plain HTTP calls, medians with their spread, a table."""
 
+import argparse
 import base64
 import contextlib
 import http.client
@@ -21,6 +22,14 @@ NODE = "/usr/bin/node"
 
 NOOP_PYTHON = "def handler(params, context):\n    return None\n"
 NOOP_NODEJS = "exports.handler = () => null;\n"
+
+
+def command_line(description):
+    """A parser with what benchmarks take: the build to be measured, and whether to print the values themselves."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser.add_argument("--json", action="store_true", help="print all values as JSON")
+    return parser
 
 
 def fail(message):
@@ -111,6 +120,12 @@ def node_process(build, **settings):
         config.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in keys.items()))
         with running([program, config], port, "/readyz") as process:
             yield port, process
+
+
+def processor_time(process):
+    """Seconds that all threads of a process, without its children, have taken, from the kernel's scheduler:
+    CLOCK_PROCESS_CPUTIME_ID of another process."""
+    return time.clock_gettime(~process.pid << 3 | 2)
 
 
 def tar_of(name, text):

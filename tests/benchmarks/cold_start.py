@@ -7,13 +7,11 @@ Each repeat measures, one after the other:
           code that the node has unpacked before, and with code that is new to it
 See README.md for how to read the figures."""
 
-import argparse
 import json
 import os
-import pathlib
 import time
 
-from bench_support import NODE, NOOP_NODEJS, NOOP_PYTHON, PYTHON, ROOT, Client, Series, fail, function, node, ratios, verdict
+from bench_support import NODE, NOOP_NODEJS, NOOP_PYTHON, PYTHON, Client, Series, command_line, fail, function, node, ratios, verdict
 
 TARGET = 0.25
 FLOORS = {"python314": [PYTHON, "-c", "import json, socket"], "nodejs17ng": [NODE, "-e", "0"]}
@@ -69,11 +67,9 @@ def show(runtime, figures):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser = command_line(__doc__)
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between an update and the call (0.3)")
-    parser.add_argument("--json", action="store_true", help="print all values as JSON")
     options = parser.parse_args()
     with node(options.build) as port:
         client = Client(port)

@@ -9,7 +9,6 @@
 Needs an engine (DOCKER_HOST, or the usual socket) on this machine with the image serverledge-python310
 (examples/images/build.sh). See README.md for how to read the figures."""
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -22,7 +21,7 @@ import tempfile
 import time
 import urllib.parse
 
-from bench_support import NOOP_PYTHON, ROOT, Client, Series, fail, free_port, function, node, ratios, verdict
+from bench_support import NOOP_PYTHON, Client, Series, command_line, fail, free_port, function, node, ratios, verdict
 
 WARM_TARGET = 1.3
 COLD_TARGET = 1.15
@@ -195,12 +194,10 @@ def show(title, figures, floor, target):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser = command_line(__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--calls", type=int, default=200, help="warm calls in a block (200)")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between a start and the next (1)")
-    parser.add_argument("--json", action="store_true", help="print all values as JSON")
     options = parser.parse_args()
     host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     engine = Engine(host)

@@ -5,15 +5,12 @@ Three nodes run all the time: without, with metrics (scraped once in each load),
 loads one after the other with serverledge-bench, in changing order. Beside the throughput stands the processor time that
 the node itself took per call, which a busy machine disturbs less. See README.md for how to read the figures."""
 
-import argparse
 import http.client
 import json
-import os
-import pathlib
 import tempfile
 import threading
 
-from bench_support import NOOP_PYTHON, ROOT, Client, Series, function, node_process, ratios, verdict
+from bench_support import NOOP_PYTHON, Client, Series, command_line, function, node_process, processor_time, ratios, verdict
 from warm_invocation import load
 
 CONNECTIONS = 16
@@ -25,12 +22,6 @@ def scrape(port):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/metrics")
     connection.getresponse().read()
-
-
-def processor_time(process):
-    """Seconds that the process, without its children, has taken."""
-    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(kind, port, process, options):
@@ -48,12 +39,10 @@ def measure(kind, port, process, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser = command_line(__doc__)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--duration", type=float, default=2, help="seconds of each load (2)")
     parser.add_argument("--warmup", type=float, default=0.5, help="seconds of load before it (0.5)")
-    parser.add_argument("--json", action="store_true", help="print all throughputs as JSON")
     options = parser.parse_args()
     memory = 2 * CONNECTIONS * 64  # with room, so that no call is refused while containers start
     with tempfile.TemporaryDirectory() as folder, \

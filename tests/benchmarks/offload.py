@@ -5,14 +5,12 @@ The floor is the round trip to the target plus a warm invocation, measured in tu
 request which runs nothing (/healthz), made as the offloading node makes it: on a kept-alive connection. Needs etcd.
 """
 
-import argparse
 import contextlib
 import json
-import pathlib
 import tempfile
 import time
 
-from bench_support import NOOP_PYTHON, ROOT, Client, Series, fail, free_port, function, node, ratios, running, verdict
+from bench_support import NOOP_PYTHON, Client, Series, command_line, fail, free_port, function, node, ratios, running, verdict
 
 TARGET = 1.3
 
@@ -85,11 +83,9 @@ def show(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser = command_line(__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--calls", type=int, default=1000, help="calls of each kind in a repeat (1000)")
-    parser.add_argument("--json", action="store_true", help="print all outcomes as JSON")
     options = parser.parse_args()
     common = {"registry_udp_port": 0, "registry_nearby_interval": 1, "api_listen": "127.0.0.1"}
     with etcd() as address, \

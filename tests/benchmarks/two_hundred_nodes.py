@@ -8,13 +8,11 @@ second is what the 200 cost. Like is compared with like, at two paces: a questio
 loop does; then one every 50 milliseconds, and the loop without pauses. Needs etcd, and addresses of 127.1.0.0/24.
 """
 
-import argparse
 import json
-import pathlib
 import subprocess
 import time
 
-from bench_support import ROOT, Series, fail, free_port, node_process, ratios, verdict
+from bench_support import Series, command_line, fail, node_process, processor_time, ratios, verdict
 from offload import etcd
 
 NODES = 200
@@ -52,11 +50,6 @@ class Peers:
         self._process.stdin.flush()
         answers, nanoseconds = self.line().split()
         return int(answers), int(nanoseconds) / 1e9
-
-
-def processor_time(process):
-    """Seconds of all threads, from the kernel's scheduler: CLOCK_PROCESS_CPUTIME_ID of another process."""
-    return time.clock_gettime(~process.pid << 3 | 2)
 
 
 def register(address, port):
@@ -128,11 +121,9 @@ def show(rows, pace, loop):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser = command_line(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--duration", type=float, default=4, help="seconds of a round (4)")
-    parser.add_argument("--json", action="store_true", help="print all outcomes as JSON")
     options = parser.parse_args()
     with Peers(options.build, "answer", NODES) as peers, etcd() as address:
         port = int(peers.line())

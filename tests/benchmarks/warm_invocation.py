@@ -5,13 +5,12 @@ The floor is a plain uvicorn server (uvloop, httptools; one process) whose handl
 answer. Both run all the time; each repeat loads one after the other with serverledge-bench, on one connection and on
 sixteen. See README.md for how to read the figures."""
 
-import argparse
 import contextlib
 import json
 import pathlib
 import subprocess
 
-from bench_support import NOOP_PYTHON, PYTHON, ROOT, Client, Series, fail, free_port, function, node, ratios, running, verdict
+from bench_support import NOOP_PYTHON, PYTHON, ROOT, Client, Series, command_line, fail, free_port, function, node, ratios, running, verdict
 
 PACKAGES = ["uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"]
 LATENCY_TARGET = 1.3
@@ -92,14 +91,12 @@ def show(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser = command_line(__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--duration", type=float, default=3, help="seconds of each load (3)")
     parser.add_argument("--warmup", type=float, default=1, help="seconds of load before it (1)")
     parser.add_argument("--memory", type=int, default=64, help="MB of a container; as many as fit are started (64)")
     parser.add_argument("--concurrency", type=int, default=1, help="calls inside one container at a time (1)")
-    parser.add_argument("--json", action="store_true", help="print all outcomes as JSON")
     options = parser.parse_args()
     python = uvicorn_python(ROOT / "build" / "benchmarks" / "uvicorn")
     with node(options.build, container_pool_memory=CONNECTIONS * options.memory) as ours, uvicorn(python) as floor:
