@@ -10,20 +10,15 @@
 #include <fstream>
 #include <thread>
 
-#include "serverledge/cluster/embedded_store.hpp"
+#include "cluster/open_embedded.hpp"
 #include "support/skip.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge {
 namespace {
 
+using test::open_embedded;
 using test::TemporaryFolder;
-
-std::unique_ptr<KeyValueStore> open(const std::string& path) {
-  auto store = open_embedded_store(path, system_clock());
-  if (!store) FAIL(store.error().message << " (" << store.error().detail << ")");
-  return std::move(*store);
-}
 
 std::string bytes_of(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
@@ -81,7 +76,7 @@ TEST_CASE("Every acknowledged write survives kill -9", "[crash]") {
     REQUIRE(WIFSIGNALED(status));
     REQUIRE(acknowledged.size() >= 100);
 
-    const auto store = open(path);
+    const auto store = open_embedded(path);
     for (const unsigned int known : acknowledged) {
       const auto entry = store->get("n/" + std::to_string(known));
       REQUIRE(entry);
@@ -106,7 +101,7 @@ TEST_CASE("A second opener is refused with a sentence that names file and cause,
           "[crash]") {
   const TemporaryFolder folder;
   const std::string path = folder.file("store");
-  auto first = open(path);
+  auto first = open_embedded(path);
   REQUIRE(first->put("a", "1"));
   for (int i = 0; i < 2; ++i) {
     const auto second = open_embedded_store(path, system_clock());
@@ -116,7 +111,7 @@ TEST_CASE("A second opener is refused with a sentence that names file and cause,
   }
   REQUIRE(first->put("b", "2"));
   first.reset();
-  const auto third = open(path);
+  const auto third = open_embedded(path);
   CHECK(third->keys("")->size() == 2);
 }
 
@@ -138,7 +133,7 @@ TEST_CASE("A second process is refused, too", "[crash]") {
   REQUIRE(::pipe2(hear, O_CLOEXEC) == 0);
   const pid_t child = ::fork();
   if (child == 0) open_when_told(path, tell[0], hear[1]);
-  const auto first = open(path);
+  const auto first = open_embedded(path);
   REQUIRE(first->put("a", "1"));
   std::string message(4096, '\0');
   REQUIRE(::write(tell[1], "g", 1) == 1);
@@ -155,7 +150,7 @@ TEST_CASE("A damaged file is refused when it is opened, says so, and stays as it
   const std::string path = folder.file("store");
   const std::string file = path + "/store.db";
   {
-    const auto store = open(path);
+    const auto store = open_embedded(path);
     for (int i = 0; i < 2000; ++i) REQUIRE(store->put("key " + std::to_string(i), std::string(100, 'x')));
   }
   std::string bytes = bytes_of(file);
@@ -176,7 +171,7 @@ TEST_CASE("A damaged file is refused when it is opened, says so, and stays as it
 TEST_CASE("A file of another version is refused and stays as it is", "[crash]") {
   const TemporaryFolder folder;
   const std::string file = folder.file("store.db");
-  { const auto store = open(folder.path().string()); }
+  { const auto store = open_embedded(folder.path().string()); }
   std::string bytes = bytes_of(file);
   bytes[63] = 9;  // the last byte of SQLite's user_version
   write_bytes(file, bytes);
@@ -212,7 +207,7 @@ class SmallDisk {
 TEST_CASE("A full disk is an error that says so, and nothing stored before is lost", "[crash]") {
   const SmallDisk disk;
   const std::string path = disk.folder().file("store");
-  auto store = open(path);
+  auto store = open_embedded(path);
   std::vector<std::string> stored;
   std::optional<Error> failure;
   for (int i = 0; i < 1000 && !failure; ++i) {
@@ -236,13 +231,13 @@ TEST_CASE("A full disk is an error that says so, and nothing stored before is lo
   };
   all_there();
   store.reset();
-  store = open(path);
+  store = open_embedded(path);
   all_there();
 
   // With space again, writing goes on.
   store.reset();
   REQUIRE(::mount("tmpfs", disk.folder().path().c_str(), "tmpfs", MS_REMOUNT, "size=8m") == 0);
-  store = open(path);
+  store = open_embedded(path);
   REQUIRE(store->put("k/more", "1"));
   stored.pop_back();
   REQUIRE(store->remove("k/more"));
@@ -250,7 +245,7 @@ TEST_CASE("A full disk is an error that says so, and nothing stored before is lo
 
 TEST_CASE("On a full disk a large write fails and small ones beside it do not", "[crash]") {
   const SmallDisk disk;
-  const auto store = open(disk.folder().file("store"));
+  const auto store = open_embedded(disk.folder().file("store"));
   std::atomic<int> large_refused = 0;
   std::atomic<int> small_failed = 0;
   {

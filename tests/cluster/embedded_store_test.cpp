@@ -6,6 +6,8 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "cluster/open_embedded.hpp"
+#include "cluster/store_under_test.hpp"
 #include "support/manual_clock.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -14,25 +16,15 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::ManualClock;
+using test::open_embedded;
 using test::TemporaryFolder;
-
-std::unique_ptr<KeyValueStore> open(const std::string& path, Clock& clock = system_clock()) {
-  auto store = open_embedded_store(path, clock);
-  if (!store) FAIL(store.error().message << " (" << store.error().detail << ")");
-  return std::move(*store);
-}
-
-std::optional<std::string> value_of(KeyValueStore& store, std::string_view key) {
-  const auto entry = store.get(key);
-  REQUIRE(entry);
-  return *entry ? std::optional((*entry)->value) : std::nullopt;
-}
+using test::value_of;
 
 TEST_CASE("Revisions grow with every change, also over a restart", "[embedded_store]") {
   const TemporaryFolder folder;
   std::uint64_t last = 0;
   for (int run = 0; run < 3; ++run) {
-    const auto store = open(folder.file("store"));
+    const auto store = open_embedded(folder.file("store"));
     for (const auto& change : {store->put("a", "1"), store->put("a", "2"), store->put("b", "1")}) {
       REQUIRE(change);
       CHECK(*change > last);
@@ -52,7 +44,7 @@ TEST_CASE("Writes that come together are all there, each with a revision of its 
   constexpr int kEach = 25;
   std::vector<std::vector<std::uint64_t>> revisions(kThreads);
   {
-    const auto store = open(folder.file("store"));
+    const auto store = open_embedded(folder.file("store"));
     std::vector<std::jthread> threads;
     for (int thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&, thread] {
@@ -73,7 +65,7 @@ TEST_CASE("Writes that come together are all there, each with a revision of its 
   std::sort(all.begin(), all.end());
   CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
   CHECK(all.front() > 0);
-  const auto store = open(folder.file("store"));
+  const auto store = open_embedded(folder.file("store"));
   CHECK(store->keys("k")->size() == kThreads * kEach);
 }
 
@@ -83,18 +75,18 @@ TEST_CASE("A value of the code limit, 64 MB, comes back unchanged after a restar
   SeededRandom random(7);
   for (std::size_t i = 0; i + 8 <= big.size(); i += 4096) big[i] = static_cast<char>(random.next());
   {
-    const auto store = open(folder.file("store"));
+    const auto store = open_embedded(folder.file("store"));
     REQUIRE(store->put("big", big));
     REQUIRE(store->put("small", "1"));
   }
-  const auto store = open(folder.file("store"));
+  const auto store = open_embedded(folder.file("store"));
   CHECK((value_of(*store, "big") == big));
   CHECK(value_of(*store, "small") == "1");
 }
 
 TEST_CASE("An entry with a ttl is gone for every call once its time has passed", "[embedded_store]") {
   ManualClock clock;
-  const auto store = open(":memory:", clock);
+  const auto store = open_embedded(":memory:", clock);
   REQUIRE(store->put("async/1", "answer", 1800s));
   REQUIRE(store->put("stays", "1"));
   clock.advance(1799s);
@@ -114,7 +106,7 @@ TEST_CASE("An entry with a ttl is gone for every call once its time has passed",
 
 TEST_CASE("A refresh starts the ttl anew, a put without one ends it", "[embedded_store]") {
   ManualClock clock;
-  const auto store = open(":memory:", clock);
+  const auto store = open_embedded(":memory:", clock);
   REQUIRE(store->put("lease", "1", 120s));
   REQUIRE(store->put("plain", "1"));
   const auto revision = (*store->get("lease"))->revision;
@@ -134,13 +126,13 @@ TEST_CASE("The ttl is wall time: it goes on while no store is open", "[embedded_
   const TemporaryFolder folder;
   ManualClock clock;
   {
-    const auto store = open(folder.file("store"), clock);
+    const auto store = open_embedded(folder.file("store"), clock);
     REQUIRE(store->put("old", "1", 60s));
     REQUIRE(store->put("young", "1", 600s));
     REQUIRE(store->put("forever", "1", Duration::max()));
   }
   clock.advance(100s);
-  const auto store = open(folder.file("store"), clock);
+  const auto store = open_embedded(folder.file("store"), clock);
   CHECK(value_of(*store, "old") == std::nullopt);
   CHECK(value_of(*store, "young") == "1");
   CHECK(value_of(*store, "forever") == "1");
@@ -151,7 +143,7 @@ TEST_CASE("The folder is made with mode 0700, its files with 0600", "[embedded_s
   const std::string path = folder.file("a/b/store");
   const mode_t before = ::umask(0);
   ::umask(before);
-  const auto store = open(path + "/");
+  const auto store = open_embedded(path + "/");
   REQUIRE(store->put("a", "1"));
   struct stat status {};
   for (const std::string& made : {folder.file("a"), folder.file("a/b"), path}) {
@@ -171,7 +163,7 @@ TEST_CASE("The folder is made with mode 0700, its files with 0600", "[embedded_s
 TEST_CASE("A path that is a file, or empty, is refused with a sentence that names it", "[embedded_store]") {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder.file("x"));
-  { const auto store = open(folder.file("x")); }
+  { const auto store = open_embedded(folder.file("x")); }
   const auto refused = open_embedded_store(folder.file("x/store.db"), system_clock());
   REQUIRE_FALSE(refused);
   CHECK_THAT(refused.error().message,

@@ -2,8 +2,8 @@
 #include <future>
 #include <thread>
 
+#include "cluster/open_embedded.hpp"
 #include "cluster/recording_listener.hpp"
-#include "serverledge/cluster/embedded_store.hpp"
 #include "support/manual_clock.hpp"
 
 namespace serverledge {
@@ -11,18 +11,13 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::ManualClock;
+using test::open_embedded;
 using test::RecordingListener;
 using Lines = std::vector<std::string>;
 
-std::unique_ptr<KeyValueStore> open(Clock& clock = system_clock()) {
-  auto store = open_embedded_store(":memory:", clock);
-  REQUIRE(store);
-  return std::move(*store);
-}
-
 TEST_CASE("An expired entry is told as removed", "[watch]") {
   ManualClock clock;
-  const auto store = open(clock);
+  const auto store = open_embedded(":memory:", clock);
   RecordingListener listener;
   const auto watch = store->watch("", listener);
   listener.lines(1);
@@ -35,7 +30,7 @@ TEST_CASE("An expired entry is told as removed", "[watch]") {
 }
 
 TEST_CASE("A listener that falls far behind is told everything anew", "[watch]") {
-  const auto store = open();
+  const auto store = open_embedded();
   RecordingListener listener;
   std::promise<void> go;
   const std::shared_future<void> gone = go.get_future().share();

@@ -14,7 +14,7 @@
 #include "serverledge/net/base64.hpp"
 #include "serverledge/net/sha256.hpp"
 #include "support/etcd_process.hpp"
-#include "support/skip.hpp"
+#include "support/eventually.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge {
@@ -23,24 +23,11 @@ namespace {
 using namespace std::chrono_literals;
 using Catch::Contains;
 using test::EtcdProcess;
+using test::eventually;
 using test::FaultyStore;
 using test::RecordingObserver;
 using test::TemporaryFolder;
-
-EtcdProcess::Options wanted() {
-  if (!EtcdProcess::installed()) test::skip_test("etcd-server or etcd-client is not installed");
-  return {};
-}
-
-template <typename Condition>
-bool eventually(Condition condition) {
-  const TimePoint deadline = later(system_clock().now(), 60s);
-  while (!condition()) {
-    if (system_clock().now() > deadline) return false;
-    std::this_thread::sleep_for(20ms);
-  }
-  return true;
-}
+using test::wanted_etcd;
 
 /// What a node has of the cluster's functions and results.
 struct Member {
@@ -105,7 +92,7 @@ std::string captured(const std::string& name, const std::string& code) {
 }  // namespace
 
 TEST_CASE("Changes on one node take effect on the others", "[etcd][registry]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member a(etcd, folder.file("a"));
   const Member b(etcd, folder.file("b"));
@@ -122,7 +109,7 @@ TEST_CASE("Changes on one node take effect on the others", "[etcd][registry]") {
 }
 
 TEST_CASE("Of creates of one name on several nodes exactly one succeeds", "[etcd][registry]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member members[] = {{etcd, folder.file("a")}, {etcd, folder.file("b")}, {etcd, folder.file("c")}};
   std::atomic<int> created = 0;
@@ -143,7 +130,7 @@ TEST_CASE("Of creates of one name on several nodes exactly one succeeds", "[etcd
 
 TEST_CASE("Nodes that change one large function at the same time leave its code whole, and no other",
           "[etcd][registry]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member members[] = {{etcd, folder.file("a")}, {etcd, folder.file("b")}, {etcd, folder.file("c")}};
   // Few, so that nodes write and remove the same pieces.
@@ -188,7 +175,7 @@ TEST_CASE("Nodes that change one large function at the same time leave its code 
 
 TEST_CASE("Records of the Go implementation are served, and ours are what it would have written",
           "[etcd][registry]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member member(etcd, folder.file("a"));
   etcd.ctl({"put", "/function/theirs", captured("theirs", "their code")});
@@ -209,7 +196,7 @@ TEST_CASE("Records of the Go implementation are served, and ours are what it wou
 
 TEST_CASE("Code over 1 MB lies in etcd in pieces, is served by all nodes, and goes with its record",
           "[etcd][registry]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member a(etcd, folder.file("a"));
   const Member b(etcd, folder.file("b"));
@@ -234,7 +221,7 @@ TEST_CASE("Code over 1 MB lies in etcd in pieces, is served by all nodes, and go
 TEST_CASE(
     "A node that begins while etcd is away knows its functions and has their code, and reconciles later",
     "[etcd][registry]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const std::string code = large_code(3);
   {
@@ -268,7 +255,7 @@ TEST_CASE(
 }
 
 TEST_CASE("Functions that etcd lost are served all along and put back", "[etcd][registry]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member a(etcd, folder.file("a"));
   const Member b(etcd, folder.file("b"));
@@ -305,7 +292,7 @@ TEST_CASE("Functions that etcd lost are served all along and put back", "[etcd][
 
 TEST_CASE("Code that is put back and taken for left over by a node that starts is put back again",
           "[etcd][registry]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const std::string code = large_code(5);
   {
@@ -337,7 +324,7 @@ TEST_CASE("Code that is put back and taken for left over by a node that starts i
 }
 
 TEST_CASE("An etcd restored from an old backup gets back what was created since", "[etcd][registry]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member member(etcd, folder.file("a"));
   REQUIRE(member.registry->create(function("old"), "old"));
@@ -356,7 +343,7 @@ TEST_CASE("An etcd restored from an old backup gets back what was created since"
 
 TEST_CASE("While etcd hangs, known functions and their code cost nothing, results wait and are stored later",
           "[etcd][registry]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const TemporaryFolder folder;
   const Member a(etcd, folder.file("a"));
   const Member b(etcd, folder.file("b"));

@@ -14,8 +14,8 @@
 #include "cluster/recording_listener.hpp"
 #include "serverledge/net/http_client.hpp"
 #include "support/etcd_process.hpp"
+#include "support/eventually.hpp"
 #include "support/silent_listener.hpp"
-#include "support/skip.hpp"
 
 namespace serverledge {
 namespace {
@@ -23,13 +23,10 @@ namespace {
 using namespace std::chrono_literals;
 using Catch::Contains;
 using test::EtcdProcess;
+using test::eventually;
 using test::RecordingListener;
+using test::wanted_etcd;
 using Lines = std::vector<std::string>;
-
-EtcdProcess::Options wanted(std::vector<std::string> arguments = {}, bool tls = false) {
-  if (!EtcdProcess::installed()) test::skip_test("etcd-server or etcd-client is not installed");
-  return {.arguments = std::move(arguments), .tls = tls};
-}
 
 std::unique_ptr<KeyValueStore> open(const EtcdOptions& options) {
   auto store = open_etcd_store(options, system_clock());
@@ -38,17 +35,6 @@ std::unique_ptr<KeyValueStore> open(const EtcdOptions& options) {
 }
 
 std::unique_ptr<KeyValueStore> open(const EtcdProcess& etcd) { return open({.endpoints = {etcd.address()}}); }
-
-/// Whether the condition comes true within a minute.
-template <typename Condition>
-bool eventually(Condition condition) {
-  const TimePoint deadline = later(system_clock().now(), 60s);
-  while (!condition()) {
-    if (system_clock().now() > deadline) return false;
-    std::this_thread::sleep_for(20ms);
-  }
-  return true;
-}
 
 /// Waits until the store answers again.
 bool answers(KeyValueStore& store) {
@@ -141,7 +127,7 @@ TEST_CASE("An etcd that is not there fails every call at once, and the store say
 }
 
 TEST_CASE("Of several members one that refuses and one that never answers are passed over", "[etcd]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const test::SilentListener silent;
   const auto store = open(EtcdOptions{.endpoints = {"127.0.0.1:1", silent.address(), etcd.address()}});
   CHECK(store->put("a", "1"));
@@ -153,7 +139,7 @@ TEST_CASE("Of several members one that refuses and one that never answers are pa
 }
 
 TEST_CASE("With user and password calls and watches work, also after etcd forgot the tokens", "[etcd]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   etcd.ctl({"user", "add", "root:secret"});
   etcd.ctl({"user", "grant-role", "root", "root"});
   etcd.ctl({"user", "add", "node:pass"});
@@ -192,7 +178,7 @@ TEST_CASE("With user and password calls and watches work, also after etcd forgot
 }
 
 TEST_CASE("Over TLS with a client certificate, not without one, nor from another authority", "[etcd]") {
-  const EtcdProcess etcd(wanted({}, true));
+  const EtcdProcess etcd(wanted_etcd({}, true));
   const EtcdOptions good{
       .endpoints = {etcd.address()}, .ca = etcd.ca(), .certificate = etcd.certificate(), .key = etcd.key()};
   const auto store = open(good);
@@ -213,7 +199,7 @@ TEST_CASE("Over TLS with a client certificate, not without one, nor from another
 
 TEST_CASE("An etcd that hangs is noticed while the first call waits, and works again when it goes on",
           "[etcd]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const auto store = open(etcd);
   REQUIRE(store->put("a", "1"));
   etcd.signal(SIGSTOP);
@@ -234,7 +220,7 @@ TEST_CASE("An etcd that hangs is noticed while the first call waits, and works a
 }
 
 TEST_CASE("A watch goes on where it was when etcd comes back, without telling all again", "[etcd]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const auto store = open(etcd);
   REQUIRE(store->put("w/a", "1"));
   REQUIRE(store->put("w/b", "1"));
@@ -253,7 +239,7 @@ TEST_CASE("A watch goes on where it was when etcd comes back, without telling al
 }
 
 TEST_CASE("A watch begins anew where etcd has compacted what it missed", "[etcd]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const auto store = open(etcd);
   REQUIRE(store->put("w/a", "1"));
   REQUIRE(store->put("w/b", "1"));
@@ -275,7 +261,7 @@ TEST_CASE("A watch begins anew where etcd has compacted what it missed", "[etcd]
 }
 
 TEST_CASE("A watch begins anew, with another name of the data, when etcd lost them", "[etcd]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const auto store = open(etcd);
   for (int i = 0; i < 10; ++i) REQUIRE(store->put("w/a", std::to_string(i)));
   Follower follower;
@@ -301,7 +287,7 @@ TEST_CASE("A watch begins anew, with another name of the data, when etcd lost th
 TEST_CASE(
     "Entries with a short ttl have leases of their own, longer ones share them, lost leases are replaced",
     "[etcd]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const auto store = open(etcd);
   const auto leases = [&] {
     const std::string list = etcd.ctl({"lease", "list"});
@@ -324,7 +310,7 @@ TEST_CASE(
 }
 
 TEST_CASE("All leases are renewed over one stream, and over another one when that has broken", "[etcd]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const auto store = open(etcd);
   const auto streams = [&] {
     HttpClient client({}, system_clock());
@@ -362,7 +348,7 @@ TEST_CASE("All leases are renewed over one stream, and over another one when tha
 }
 
 TEST_CASE("What is too large for etcd is said to be, nothing is stored", "[etcd]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const auto store = open(etcd);
   REQUIRE(store->put("a", "1"));
   for (const std::size_t size : {std::size_t{1'600'000}, std::size_t{8'000'000}}) {
@@ -375,7 +361,7 @@ TEST_CASE("What is too large for etcd is said to be, nothing is stored", "[etcd]
 }
 
 TEST_CASE("A full etcd is a clear error, what was stored before is there, and can be removed", "[etcd]") {
-  const EtcdProcess etcd(wanted({"--quota-backend-bytes", "20000000"}));
+  const EtcdProcess etcd(wanted_etcd({"--quota-backend-bytes", "20000000"}));
   const auto store = open(etcd);
   REQUIRE(store->put("before", "1"));
   const std::string big(1'000'000, 'x');

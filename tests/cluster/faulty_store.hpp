@@ -12,6 +12,9 @@
 
 namespace serverledge::test {
 
+/// What every call of a store says that cannot be reached.
+inline const Error kAway{ErrorCode::kUnavailable, "the store is away", {}};
+
 /// A store in front of another one that fails when told to, and counts its calls.
 class FaultyStore final : public KeyValueStore {
  public:

@@ -4,7 +4,6 @@
 #include "rpc.pb.h"
 #include "serverledge/cluster/etcd_store.hpp"
 #include "support/etcd_process.hpp"
-#include "support/skip.hpp"
 
 namespace serverledge {
 
@@ -20,8 +19,7 @@ TEST_CASE("a host program's own etcdserverpb.RangeRequest and the library's live
   CHECK(google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
             "etcdserverpb.RangeRequest") == etcdserverpb::RangeRequest::descriptor());
 
-  if (!test::EtcdProcess::installed()) test::skip_test("etcd-server or etcd-client is not installed");
-  const test::EtcdProcess etcd;
+  const test::EtcdProcess etcd(test::wanted_etcd());
   const auto store = open_etcd_store({.endpoints = {etcd.address()}}, system_clock());
   REQUIRE(store);
   REQUIRE((*store)->put("a", "1"));

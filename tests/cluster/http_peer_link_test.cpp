@@ -21,8 +21,8 @@ constexpr const char* kReport =
     R"("OffloadLatency":0,"Duration":0.002646343,"Output":"said\n","ExecutionArea":"ROME","ExecutionNode":"node-two"})";
 
 /// A node that answers `/invoke/f` as the test says.
-struct Rig {
-  Rig() {
+struct AnsweringPeer {
+  AnsweringPeer() {
     server.route("POST", "/invoke/:fun", [this](HttpRequest& request) {
       {
         const std::scoped_lock lock(mutex);
@@ -74,7 +74,7 @@ struct Rig {
 };
 
 TEST_CASE("An offload is sent as the contract has it", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   Invocation call = rig.invocation();
   call.return_output = true;
   call.qos_class = 3;
@@ -95,7 +95,7 @@ TEST_CASE("An offload is sent as the contract has it", "[link]") {
 }
 
 TEST_CASE("What is left of QoSMaxRespT is forwarded, never as if there were none", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   Invocation call = rig.invocation();
   call.max_response_time = seconds(1000);
   call.arrival = system_clock().now() - seconds(400);
@@ -110,7 +110,7 @@ TEST_CASE("What is left of QoSMaxRespT is forwarded, never as if there were none
 }
 
 TEST_CASE("The report is the target's, but for the times that only this node knows", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   rig.answer = [](HttpRequest&) {
     return HttpResponse::json(
         200,
@@ -129,7 +129,7 @@ TEST_CASE("The report is the target's, but for the times that only this node kno
 }
 
 TEST_CASE("A function that failed there is relayed as it is", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   rig.answer = [](HttpRequest&) {
     return HttpResponse::json(504,
                               R"({"Success":false,"Result":"","Output":"before","ExecutionNode":"node-two",)"
@@ -143,7 +143,7 @@ TEST_CASE("A function that failed there is relayed as it is", "[link]") {
 }
 
 TEST_CASE("Refusals did not start, what nobody can tell is an unknown outcome", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   CHECK(rig.error(404, "Function unknown").code == ErrorCode::kNotFound);
   CHECK(rig.error(429, "").code == ErrorCode::kNoResources);
   CHECK(rig.error(413, "").code == ErrorCode::kNoResources);
@@ -154,7 +154,7 @@ TEST_CASE("Refusals did not start, what nobody can tell is an unknown outcome", 
 }
 
 TEST_CASE("A node that cannot be reached has not run the call", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   rig.server.stop();
   const auto report = rig.forward(rig.invocation());
   REQUIRE_FALSE(report);
@@ -165,7 +165,7 @@ TEST_CASE(
     "A node that takes the call and never answers: the outcome is unknown, after the deadline (known defect "
     "20)",
     "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   std::promise<void> release;
   const auto released = release.get_future().share();
   rig.answer = [released](HttpRequest&) {
@@ -181,7 +181,7 @@ TEST_CASE(
 }
 
 TEST_CASE("A node that ends gives up what it has offloaded, a caller that hangs up, too", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   std::promise<void> entered, release;
   const auto released = release.get_future().share();
   rig.answer = [&, released](HttpRequest&) {
@@ -207,7 +207,7 @@ TEST_CASE("A node that ends gives up what it has offloaded, a caller that hangs 
 }
 
 TEST_CASE("What the answer says of the node's load is news at once", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   rig.answer = [](HttpRequest&) {
     HttpResponse response = HttpResponse::json(200, kReport);
     response.headers.add("Serverledge-Node-Name", "node-two");
@@ -252,7 +252,7 @@ TEST_CASE("What the answer says of the node's load is news at once", "[link]") {
 }
 
 TEST_CASE("Offloads share connections", "[link]") {
-  Rig rig;
+  AnsweringPeer rig;
   std::set<std::string> connections;
   for (int i = 0; i < 20; ++i) {
     REQUIRE(rig.forward(rig.invocation()));

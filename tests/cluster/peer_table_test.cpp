@@ -27,8 +27,8 @@ StatusReport status(std::int64_t available = 1024, double where = 0) {
   return report;
 }
 
-struct Rig {
-  explicit Rig(std::size_t neighbours = 2)
+struct KnownPeers {
+  explicit KnownPeers(std::size_t neighbours = 2)
       : table({.key = "self", .area = "ROME", .neighbours = neighbours}, clock, 1) {}
 
   /// Asks all who are due, and answers for those that `reports` has, each after its round trip.
@@ -69,7 +69,7 @@ struct Rig {
 };
 
 TEST_CASE("With three and more nodes the nearest ones are the neighbours (known defect 4)", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a"), registration("b"), registration("c"), registration("d")}, {}},
                         {});
   CHECK(rig.neighbours().empty());  // of nobody is anything known
@@ -81,7 +81,7 @@ TEST_CASE("With three and more nodes the nearest ones are the neighbours (known 
 }
 
 TEST_CASE("When as many questions are open as may be, an answer makes room for the next one", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a"), registration("b"), registration("c")}, {}}, {});
   const auto first = rig.table.due(rig.clock.now(), 2);
   REQUIRE(first.size() == 2);
@@ -96,14 +96,14 @@ TEST_CASE("When as many questions are open as may be, an answer makes room for t
 }
 
 TEST_CASE("A node is no neighbour of itself", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("self"), registration("a")}, {}}, {});
   CHECK(rig.round({{"192.0.2.1", status()}}).size() == 1);
   CHECK(rig.neighbours() == std::vector<std::string>{"a"});
 }
 
 TEST_CASE("Each architecture has its nearest neighbours", "[peers]") {
-  Rig rig(1);
+  KnownPeers rig(1);
   rig.table.set_members({{registration("a"), registration("b"), registration("c", "ROME", "arm64")}, {}}, {});
   rig.round(
       {{"192.0.2.1", status(1024, 0.1)}, {"192.0.2.2", status(1024, 0.2)}, {"192.0.2.3", status(1024, 0.9)}});
@@ -111,7 +111,7 @@ TEST_CASE("Each architecture has its nearest neighbours", "[peers]") {
 }
 
 TEST_CASE("A silent node is retried and marked, and delays no other (known defect 5)", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a"), registration("b")}, {}}, {});
   const std::map<std::string, StatusReport> all{{"192.0.2.1", status()}, {"192.0.2.2", status()}};
   const std::map<std::string, StatusReport> only_a{{"192.0.2.1", status()}};
@@ -138,7 +138,7 @@ TEST_CASE("A silent node is retried and marked, and delays no other (known defec
 }
 
 TEST_CASE("Losing a third of the datagrams costs no neighbour", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   SeededRandom chance(3);
   int missing = 0;
@@ -154,7 +154,7 @@ TEST_CASE("Losing a third of the datagrams costs no neighbour", "[peers]") {
 }
 
 TEST_CASE("A late answer is news, but measures nothing", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   const auto first = rig.table.due(rig.clock.now(), 10);
   REQUIRE(first.size() == 1);
@@ -174,7 +174,7 @@ TEST_CASE("A late answer is news, but measures nothing", "[peers]") {
 
 TEST_CASE("The news of a node are as old as this node's clock says, whatever its wall clock does",
           "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   StatusReport report = status();
   report.last_update = 4'000'000'000;
@@ -184,7 +184,7 @@ TEST_CASE("The news of a node are as old as this node's clock says, whatever its
 }
 
 TEST_CASE("No more questions are open than allowed", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   AreaMembers members;
   for (int i = 0; i < 200; ++i) {
     members.nodes.push_back(
@@ -199,7 +199,7 @@ TEST_CASE("No more questions are open than allowed", "[peers]") {
 }
 
 TEST_CASE("A node that comes back with another address is followed", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   rig.round({{"192.0.2.1", status()}});
   REQUIRE(rig.neighbours().size() == 1);
@@ -212,7 +212,7 @@ TEST_CASE("A node that comes back with another address is followed", "[peers]") 
 }
 
 TEST_CASE("What a call sent there needs is counted until news comes", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   rig.round({{"192.0.2.1", status(512)}});
   const Peer a = registration("a").peer;
@@ -224,7 +224,7 @@ TEST_CASE("What a call sent there needs is counted until news comes", "[peers]")
 }
 
 TEST_CASE("A node that failed is avoided for a while, the next nearest takes its place", "[peers]") {
-  Rig rig(1);
+  KnownPeers rig(1);
   rig.table.set_members({{registration("a"), registration("b")}, {}}, {});
   const std::map<std::string, StatusReport> all{{"192.0.2.1", status(1024, 0.1)},
                                                 {"192.0.2.2", status(1024, 0.2)}};
@@ -241,7 +241,7 @@ TEST_CASE("A node that failed is avoided for a while, the next nearest takes its
 }
 
 TEST_CASE("A node is avoided longer each time it fails, until it answers", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   rig.round({{"192.0.2.1", status()}});
   const Peer a = registration("a").peer;
@@ -260,7 +260,7 @@ TEST_CASE("A node is avoided longer each time it fails, until it answers", "[pee
 }
 
 TEST_CASE("A node that refused one function is asked for others", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   rig.round({{"192.0.2.1", status()}});
   rig.table.failed(registration("a").peer, rig.call("f"), {ErrorCode::kNoResources, "429", ""});
@@ -272,7 +272,7 @@ TEST_CASE("A node that refused one function is asked for others", "[peers]") {
 }
 
 TEST_CASE("A caller that hung up says nothing of the node", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   rig.round({{"192.0.2.1", status()}});
   rig.table.failed(registration("a").peer, rig.call("f"), {ErrorCode::kCancelled, "", ""});
@@ -280,7 +280,7 @@ TEST_CASE("A caller that hung up says nothing of the node", "[peers]") {
 }
 
 TEST_CASE("A node that takes calls and works on none is avoided", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members({{registration("a")}, {}}, {});
   const Peer a = registration("a").peer;
   rig.round({{"192.0.2.1", status()}});
@@ -298,7 +298,7 @@ TEST_CASE(
     "The cloud is a balancer if there is one, else its nodes, and goes when its area is empty (known defect "
     "25)",
     "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members(
       {}, {{registration("a", "CLOUD"), registration("b", "CLOUD")}, {registration("z", "CLOUD")}});
   CHECK(rig.cloud() == std::vector<std::string>{"z"});
@@ -313,7 +313,7 @@ TEST_CASE(
 }
 
 TEST_CASE("While no balancer of the cloud takes calls, its nodes are there too", "[peers]") {
-  Rig rig;
+  KnownPeers rig;
   rig.table.set_members(
       {}, {{registration("a", "CLOUD")}, {registration("y", "CLOUD"), registration("z", "CLOUD")}});
   const Peer y = registration("y", "CLOUD").peer;

@@ -56,7 +56,7 @@ class UdpPeer {
   int port_ = 0;
 };
 
-StatusReport status(std::int64_t available) {
+StatusReport report_of(std::int64_t available) {
   StatusReport report;
   report.total = {1024, 4000};
   report.available = {available, 4000};
@@ -65,7 +65,7 @@ StatusReport status(std::int64_t available) {
 
 struct ExchangingNode {
   explicit ExchangingNode(const std::string& key, std::int64_t available = 1024)
-      : report(status(available)),
+      : report(report_of(available)),
         table({.key = key,
                .area = "ROME",
                .interval = std::chrono::milliseconds(50),
@@ -126,7 +126,7 @@ TEST_CASE("The question is one byte, and the largest datagram is taken for an an
   int from = 0;
   CHECK(peer.receive(&from) == "A");
   CHECK(from != node.port);
-  StatusReport report = status(321);
+  StatusReport report = report_of(321);
   for (int i = 0; i < 1500; ++i)
     report.warm_containers.emplace_back("function_number_" + std::to_string(10000 + i), 1);
   const std::string answer = to_json(report);
@@ -154,11 +154,11 @@ TEST_CASE("Nonsense, and what nobody asked for, changes nothing", "[exchange]") 
   node.knows({{"a", peer.port()}});
   int from = 0;
   REQUIRE(peer.receive(&from) == "A");
-  stranger.send(to_datagram(status(1)), from);
+  stranger.send(to_datagram(report_of(1)), from);
   peer.send("{\"TotalMemory\":", from);
   REQUIRE(peer.receive(&from) == "A");  // asked again: it had not answered
   CHECK(node.table.peers()->neighbours.empty());
-  peer.send(to_datagram(status(2)), from);
+  peer.send(to_datagram(report_of(2)), from);
   REQUIRE(eventually([&] { return node.table.peers()->neighbours.size() == 1; }));
   CHECK(node.table.peers()->neighbours[0].available.memory_mb == 2);
 }

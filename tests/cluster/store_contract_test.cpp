@@ -14,13 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using test::open_store;
 using test::RecordingListener;
+using test::value_of;
 using Lines = std::vector<std::string>;
-
-std::optional<std::string> value_of(KeyValueStore& store, std::string_view key) {
-  const auto entry = store.get(key);
-  REQUIRE(entry);
-  return *entry ? std::optional((*entry)->value) : std::nullopt;
-}
 
 TEST_CASE("What is put can be read, listed by prefix in order, and removed", "[store]") {
   const auto store = open_store();

@@ -7,8 +7,8 @@
 #include <mutex>
 
 #include "cluster/faulty_store.hpp"
+#include "cluster/open_embedded.hpp"
 #include "cluster/recording_observer.hpp"
-#include "serverledge/cluster/embedded_store.hpp"
 #include "support/answers.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -29,8 +29,8 @@ Enlistment enlistment(const std::string& key = "node-one", const std::string& ad
           .address = [address]() -> Result<std::string> { return address; }};
 }
 
-struct Rig {
-  Rig() : store(std::move(*open_embedded_store(":memory:", system_clock()))), faulty(*store) {}
+struct DirectoriesOnStore {
+  DirectoriesOnStore() : store(open_embedded()), faulty(*store) {}
 
   std::unique_ptr<NodeDirectory> directory(Duration lease = seconds(120),
                                            std::vector<std::string> areas = {"ROME"}) {
@@ -95,7 +95,7 @@ TEST_CASE("Hostile registrations are none", "[directory]") {
 }
 
 TEST_CASE("A node registers, is found, and goes when it withdraws", "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   const auto one = rig.directory();
   const auto two = rig.directory();
   one->enlist(enlistment());
@@ -109,7 +109,7 @@ TEST_CASE("A node registers, is found, and goes when it withdraws", "[directory]
 
 TEST_CASE("Areas are kept apart, also those whose names begin alike, and balancers from nodes",
           "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   (void)rig.store->put("registry/ROME/amd64/a", "192.0.2.1;1;2;amd64").value();
   (void)rig.store->put("registry/ROMEO/amd64/b", "192.0.2.2;1;2;amd64").value();
   (void)rig.store->put("registry/CLOUD/amd64/c", "192.0.2.3;1;2;amd64").value();
@@ -128,7 +128,7 @@ TEST_CASE("Areas are kept apart, also those whose names begin alike, and balance
 }
 
 TEST_CASE("Whoever wants to know is told of changes", "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   const auto directory = rig.directory();
   std::atomic<bool> seen{false};
   directory->on_change([&] { seen = seen || !directory->members("ROME").nodes.empty(); });
@@ -138,7 +138,7 @@ TEST_CASE("Whoever wants to know is told of changes", "[directory]") {
 }
 
 TEST_CASE("A registration is renewed before it ends", "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   const auto directory = rig.directory(seconds(2));
   directory->enlist(enlistment());
   REQUIRE(rig.becomes("192.0.2.1;21323;29876;amd64"));
@@ -151,7 +151,7 @@ TEST_CASE("A registration is renewed before it ends", "[directory]") {
 }
 
 TEST_CASE("A node whose registration is gone registers again at once (known defect 10)", "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   const auto directory = rig.directory(std::chrono::hours(10));  // a renewal comes never in this test
   directory->enlist(enlistment());
   REQUIRE(rig.becomes("192.0.2.1;21323;29876;amd64"));
@@ -161,7 +161,7 @@ TEST_CASE("A node whose registration is gone registers again at once (known defe
 
 TEST_CASE("A node registers when its store is there again, and says so once (known defect 10)",
           "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   rig.faulty.fail_with(Error{ErrorCode::kUnavailable, "the store is away", ""});
   const auto directory = rig.directory();
   directory->enlist(enlistment());
@@ -172,7 +172,7 @@ TEST_CASE("A node registers when its store is there again, and says so once (kno
 }
 
 TEST_CASE("A node whose address becomes another registers that", "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   std::mutex mutex;
   std::optional<std::string> address;
   Enlistment self = enlistment();
@@ -197,7 +197,7 @@ TEST_CASE("A node whose address becomes another registers that", "[directory]") 
 
 TEST_CASE("A node that comes back with another address, or under another architecture, is where it was last",
           "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   const auto directory = rig.directory();
   (void)rig.store->put("registry/ROME/amd64/a", "192.0.2.1;1;2;amd64").value();
   REQUIRE(eventually([&] { return directory->members("ROME").nodes.size() == 1; }));
@@ -209,7 +209,7 @@ TEST_CASE("A node that comes back with another address, or under another archite
 }
 
 TEST_CASE("What another node wrote under this one's key is not removed by it", "[directory]") {
-  Rig rig;
+  DirectoriesOnStore rig;
   auto directory = rig.directory();
   directory->enlist(enlistment());
   REQUIRE(rig.becomes("192.0.2.1;21323;29876;amd64"));
@@ -225,14 +225,14 @@ TEST_CASE("Who starts while the store is away begins with the members that it kn
   const auto open = [&](KeyValueStore& store) {
     return make_stored_directory({.areas = {"ROME", "CLOUD"}, .kept_in = kept}, store, observer);
   };
-  Rig elsewhere;
+  DirectoriesOnStore elsewhere;
   KeyValueStore* const away = &elsewhere.faulty;
   elsewhere.faulty.fail_with(Error{ErrorCode::kUnavailable, "away", {}});
   CHECK(open(*away)->members("ROME") == AreaMembers());  // nothing was kept yet
 
   AreaMembers rome;
   {
-    Rig rig;
+    DirectoriesOnStore rig;
     REQUIRE(rig.store->put("registry/ROME/amd64/a", "192.0.2.1;1323;9876;amd64"));
     REQUIRE(rig.store->put("registry/ROME/arm64/b", "host-b;1324;9877;arm64"));
     REQUIRE(rig.store->put("registry/ROME/__lb/amd64/front", "192.0.2.3;1323;9876;amd64"));
@@ -249,7 +249,7 @@ TEST_CASE("Who starts while the store is away begins with the members that it kn
   CHECK(open(*away)->members("ROME") == rome);  // what was only remembered is not forgotten
 
   SECTION("what the store tells takes its place, also on disk") {
-    Rig rig;
+    DirectoriesOnStore rig;
     const auto directory = open(*rig.store);
     REQUIRE(eventually([&] { return directory->members("ROME") == AreaMembers(); }));
     REQUIRE(rig.store->put("registry/ROME/amd64/c", "192.0.2.9;1323;9876;amd64"));
@@ -263,7 +263,7 @@ TEST_CASE("Who starts while the store is away begins with the members that it kn
     CHECK(open(*away)->members("ROME") == rome);
   }
   SECTION("a folder that cannot be written is told, and costs nothing else") {
-    Rig rig;
+    DirectoriesOnStore rig;
     REQUIRE(rig.store->put("registry/ROME/amd64/c", "192.0.2.9;1323;9876;amd64"));
     const auto directory =
         make_stored_directory({.areas = {"ROME"}, .kept_in = "/proc/none"}, *rig.store, observer);

@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "cluster/faulty_store.hpp"
+#include "cluster/open_embedded.hpp"
 #include "cluster/recording_listener.hpp"
 #include "cluster/recording_observer.hpp"
-#include "serverledge/cluster/embedded_store.hpp"
 #include "serverledge/net/base64.hpp"
 #include "serverledge/net/sha256.hpp"
 #include "support/manual_clock.hpp"
@@ -19,19 +19,14 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::FaultyStore;
+using test::kAway;
 using test::ManualClock;
+using test::open_embedded;
 using test::RecordingListener;
 using test::RecordingObserver;
 using test::TemporaryFolder;
 
-const Error kAway{ErrorCode::kUnavailable, "the store is away", {}};
 const Error kFull{ErrorCode::kDiskFull, "no space left", {}};
-
-std::unique_ptr<KeyValueStore> open(const std::string& path = ":memory:") {
-  auto store = open_embedded_store(path, system_clock());
-  REQUIRE(store);
-  return std::move(*store);
-}
 
 Function function(const std::string& name) {
   Function made;
@@ -54,8 +49,8 @@ std::string bytes(std::size_t size, std::uint64_t seed) {
 using Keys = std::vector<std::string>;
 
 /// A registry on a store in memory, with what a test wants to look at.
-struct Fixture {
-  std::unique_ptr<KeyValueStore> store = open();
+struct RegistryOnStore {
+  std::unique_ptr<KeyValueStore> store = open_embedded();
   FaultyStore faulty{*store};
   ManualClock clock;
   RecordingObserver observer;
@@ -70,7 +65,7 @@ TEST_CASE("SHA-256 gives the digests of the standard", "[sha256]") {
 }
 
 TEST_CASE("Functions are created, found, listed in order, updated and removed", "[stored_registry]") {
-  const Fixture fixture;
+  const RegistryOnStore fixture;
   FunctionRegistry& registry = *fixture.registry;
   const auto created = registry.create(function("func"), "code");
   REQUIRE(created);
@@ -100,7 +95,7 @@ TEST_CASE("Functions are created, found, listed in order, updated and removed", 
 }
 
 TEST_CASE("Small code stands in the record exactly as the contract has it", "[stored_registry]") {
-  const Fixture fixture;
+  const RegistryOnStore fixture;
   REQUIRE(fixture.registry->create(function("func"), "hello"));
   const auto entry = fixture.store->get("/function/func");
   REQUIRE(entry);
@@ -112,7 +107,7 @@ TEST_CASE("Small code stands in the record exactly as the contract has it", "[st
 }
 
 TEST_CASE("A record of the Go implementation is served, with its code", "[stored_registry]") {
-  Fixture fixture;
+  RegistryOnStore fixture;
   REQUIRE(fixture.store->put("/function/go",
                              R"({"name":"go","Runtime":"python314","MemoryMB":128,"CPUDemand":0.5,)"
                              R"("MaxConcurrency":0,"Handler":"f.h","TarFunctionCode":")" +
@@ -127,7 +122,7 @@ TEST_CASE("A record of the Go implementation is served, with its code", "[stored
 }
 
 TEST_CASE("A function without code has none", "[stored_registry]") {
-  const Fixture fixture;
+  const RegistryOnStore fixture;
   const auto created = fixture.registry->create(function("image"), "");
   REQUIRE(created);
   CHECK((*created)->code_digest.empty());
@@ -141,12 +136,12 @@ TEST_CASE("Functions and their code survive a restart", "[stored_registry]") {
   FunctionPtr created;
   FunctionPtr other;
   {
-    const auto store = open(folder.file("store"));
+    const auto store = open_embedded(folder.file("store"));
     const auto registry = make_stored_registry(*store, system_clock(), observer);
     created = *registry->create(function("large"), large);
     other = *registry->create(function("small"), "small");
   }
-  const auto store = open(folder.file("store"));
+  const auto store = open_embedded(folder.file("store"));
   const auto registry = make_stored_registry(*store, system_clock(), observer);
   REQUIRE(registry->list().size() == 2);
   CHECK(**registry->find("large") == *created);
@@ -157,7 +152,7 @@ TEST_CASE("Functions and their code survive a restart", "[stored_registry]") {
 
 TEST_CASE("Code over 1 MB lies in pieces of 1 MiB, and goes with the last record that refers to it",
           "[stored_registry]") {
-  const Fixture fixture;
+  const RegistryOnStore fixture;
   FunctionRegistry& registry = *fixture.registry;
   const std::string large = bytes(2'500'000, 2);
   const std::string at = "/serverledge/code/f/" + sha256_hex(large) + "/";
@@ -208,7 +203,7 @@ TEST_CASE("Code over 1 MB lies in pieces of 1 MiB, and goes with the last record
 
 TEST_CASE("Of 50 concurrent creates of one function exactly one succeeds, and its code is what is there",
           "[stored_registry]") {
-  const Fixture fixture;
+  const RegistryOnStore fixture;
   std::atomic<int> created = 0;
   std::atomic<int> existed = 0;
   std::atomic<int> winner = -1;
@@ -244,7 +239,7 @@ TEST_CASE("Of 50 concurrent creates of one function exactly one succeeds, and it
 
 TEST_CASE("A change that another node gets in between of is made on what is there then",
           "[stored_registry]") {
-  Fixture fixture;
+  RegistryOnStore fixture;
   FunctionRegistry& here = *fixture.registry;
   const auto there = make_stored_registry(*fixture.store, system_clock(), fixture.observer);
   const std::string ours = bytes(1'500'000, 20);
@@ -307,7 +302,7 @@ TEST_CASE("A change that another node gets in between of is made on what is ther
 
 TEST_CASE("A full disk in the middle of a create or update is told, and everything is as before",
           "[stored_registry]") {
-  Fixture fixture;
+  RegistryOnStore fixture;
   FunctionRegistry& registry = *fixture.registry;
   const std::string before = bytes(1'500'000, 5);
   const auto kept = registry.create(function("kept"), before);
@@ -329,7 +324,7 @@ TEST_CASE("A full disk in the middle of a create or update is told, and everythi
 }
 
 TEST_CASE("Code that a cut-off create left behind is removed when a registry begins", "[stored_registry]") {
-  const auto store = open();
+  const auto store = open_embedded();
   RecordingObserver observer;
   const std::string large = bytes(1'500'000, 8);
   {
@@ -347,7 +342,7 @@ TEST_CASE("Code that a cut-off create left behind is removed when a registry beg
 }
 
 TEST_CASE("Changes of another registry on the store are seen, in order, and told", "[stored_registry]") {
-  const auto store = open();
+  const auto store = open_embedded();
   RecordingObserver observer;
   const auto here = make_stored_registry(*store, system_clock(), observer);
   const auto there = make_stored_registry(*store, system_clock(), observer);
@@ -382,7 +377,7 @@ TEST_CASE("Changes of another registry on the store are seen, in order, and told
 }
 
 TEST_CASE("What this node changed is seen at once, however far the watch is behind", "[stored_registry]") {
-  Fixture fixture;
+  RegistryOnStore fixture;
   RecordingListener other;  // holds up the thread of the store
   std::promise<void> go;
   const std::shared_future<void> gone = go.get_future().share();
@@ -413,7 +408,7 @@ TEST_CASE("What this node changed is seen at once, however far the watch is behi
 
 TEST_CASE("While the store is away a known function is found, and without asking the store",
           "[stored_registry]") {
-  Fixture fixture;
+  RegistryOnStore fixture;
   const auto created = fixture.registry->create(function("known"), "code");
   REQUIRE(created);
   fixture.faulty.fail_with(kAway);
@@ -432,7 +427,7 @@ TEST_CASE("While the store is away a known function is found, and without asking
 
 TEST_CASE("While the store is away one look-up in a second finds out, whatever the names",
           "[stored_registry]") {
-  Fixture fixture;
+  RegistryOnStore fixture;
   fixture.faulty.fail_with(kAway);
   const int calls = fixture.faulty.calls();
   for (int i = 0; i < 100; ++i) {
@@ -449,7 +444,7 @@ TEST_CASE("While the store is away one look-up in a second finds out, whatever t
 }
 
 TEST_CASE("An unknown name is looked up once, and the miss is remembered for a second", "[stored_registry]") {
-  Fixture fixture;
+  RegistryOnStore fixture;
   const int calls = fixture.faulty.calls();
   {
     std::vector<std::jthread> threads;
@@ -475,7 +470,7 @@ TEST_CASE("An unknown name is looked up once, and the miss is remembered for a s
 }
 
 TEST_CASE("Records that cannot be read are logged and passed over", "[stored_registry]") {
-  const auto store = open();
+  const auto store = open_embedded();
   REQUIRE(store->put("/function/text", "this is no JSON"));
   REQUIRE(store->put("/function/other", R"({"Name":"name"})"));
   REQUIRE(store->put("/function/code", R"({"Name":"code","TarFunctionCode":"*"})"));

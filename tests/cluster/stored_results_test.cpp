@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "cluster/faulty_store.hpp"
+#include "cluster/open_embedded.hpp"
 #include "cluster/recording_observer.hpp"
-#include "serverledge/cluster/embedded_store.hpp"
 #include "support/manual_clock.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -15,18 +15,17 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::FaultyStore;
+using test::kAway;
 using test::ManualClock;
+using test::open_embedded;
 using test::RecordingObserver;
 using test::TemporaryFolder;
 using State = ResultStore::State;
 
-const Error kAway{ErrorCode::kUnavailable, "the store is away", {}};
-
-struct Fixture {
-  explicit Fixture(const std::string& path = ":memory:") {
-    auto opened = open_embedded_store(path, clock);
-    REQUIRE(opened);
-    store = std::move(*opened);
+/// Results on a store, in memory if not in a folder, that fails when told to.
+struct ResultsOnStore {
+  explicit ResultsOnStore(const std::string& path = ":memory:") {
+    store = open_embedded(path, clock);
     faulty.emplace(*store);
     results.emplace(*faulty, clock, observer, 1800s);
   }
@@ -51,7 +50,7 @@ struct Fixture {
 
 TEST_CASE("A call is unknown, then pending, then its answer is there until its time is over",
           "[stored_results]") {
-  Fixture fixture;
+  ResultsOnStore fixture;
   CHECK(fixture.state("f-1") == State::kUnknown);
   fixture.results->accepted("f-1");
   CHECK(fixture.state("f-1") == State::kPending);
@@ -67,19 +66,19 @@ TEST_CASE("A call is unknown, then pending, then its answer is there until its t
 TEST_CASE("After a restart answers are there, and calls that were pending are unknown", "[stored_results]") {
   const TemporaryFolder folder;
   {
-    Fixture before(folder.file("store"));
+    ResultsOnStore before(folder.file("store"));
     before.results->accepted("done");
     before.results->accepted("running");
     before.results->publish("done", "answer");
   }
-  Fixture after(folder.file("store"));
+  ResultsOnStore after(folder.file("store"));
   CHECK(after.answer("done") == "answer");
   CHECK(after.state("running") == State::kUnknown);
 }
 
 TEST_CASE("While the store is away answers wait here, can be polled, and are stored when it is back",
           "[stored_results]") {
-  Fixture fixture;
+  ResultsOnStore fixture;
   for (const char* id : {"1", "2", "3"}) fixture.results->accepted(id);
   fixture.faulty->fail_with(kAway);
   fixture.results->publish("1", "one");
@@ -101,7 +100,7 @@ TEST_CASE("While the store is away answers wait here, can be polled, and are sto
 }
 
 TEST_CASE("A full disk loses no answer", "[stored_results]") {
-  Fixture fixture;
+  ResultsOnStore fixture;
   fixture.faulty->fail_with(Error{ErrorCode::kDiskFull, "no space left", {}});
   fixture.results->accepted("1");
   fixture.results->publish("1", "one");
@@ -114,7 +113,7 @@ TEST_CASE("A full disk loses no answer", "[stored_results]") {
 }
 
 TEST_CASE("An answer that no store takes stays for its time and holds up no other", "[stored_results]") {
-  Fixture fixture;
+  ResultsOnStore fixture;
   fixture.faulty->fail_with(Error{ErrorCode::kTooLarge, "too large", {}});
   fixture.results->publish("large", "answer");
   fixture.faulty->fail_with(kAway);
@@ -129,7 +128,7 @@ TEST_CASE("An answer that no store takes stays for its time and holds up no othe
 }
 
 TEST_CASE("What waits is bounded: the oldest answers go first, and that is logged", "[stored_results]") {
-  Fixture fixture;
+  ResultsOnStore fixture;
   fixture.faulty->fail_with(kAway);
   for (int i = 0; i < 10'003; ++i) fixture.results->publish(std::to_string(i), "answer");
   CHECK(fixture.results->waiting() == 10'000);
@@ -145,7 +144,7 @@ TEST_CASE("What waits is bounded: the oldest answers go first, and that is logge
 
 TEST_CASE("A poll at any moment never finds an accepted call unknown, also while the store comes and goes",
           "[stored_results]") {
-  Fixture fixture;
+  ResultsOnStore fixture;
   std::atomic<bool> over = false;
   std::jthread weather([&] {
     bool away = false;

@@ -29,7 +29,7 @@ StoredFunction read(std::string_view json) {
   return std::move(*stored);
 }
 
-std::string why(std::string_view json) {
+std::string why_no_function(std::string_view json) {
   const Result<StoredFunction> stored = function_from_json(json);
   REQUIRE_FALSE(stored.has_value());
   CHECK(stored.error().code == ErrorCode::kInvalid);
@@ -107,24 +107,25 @@ TEST_CASE("aliases are read as the canonical runtime, unknown ones as they are",
 }
 
 TEST_CASE("a wrong member is named with what is expected", "[function]") {
-  CHECK(why("[]") == "a function record must be an object, not an array");
-  CHECK(why("{}") == "Name: expected the name of the function");
-  CHECK(why(R"({"Name":1})") == "Name: expected a string");
-  CHECK(why(R"({"Name":"f","MemoryMB":64.0})") ==
+  CHECK(why_no_function("[]") == "a function record must be an object, not an array");
+  CHECK(why_no_function("{}") == "Name: expected the name of the function");
+  CHECK(why_no_function(R"({"Name":1})") == "Name: expected a string");
+  CHECK(why_no_function(R"({"Name":"f","MemoryMB":64.0})") ==
         "MemoryMB: expected an integer from 0 to 9223372036854775807");
-  CHECK(why(R"({"Name":"f","MemoryMB":-1})") ==
+  CHECK(why_no_function(R"({"Name":"f","MemoryMB":-1})") ==
         "MemoryMB: expected an integer from 0 to 9223372036854775807");
-  CHECK(why(R"({"Name":"f","MaxConcurrency":40000})") ==
+  CHECK(why_no_function(R"({"Name":"f","MaxConcurrency":40000})") ==
         "MaxConcurrency: expected an integer from 0 to 32767");
-  CHECK(why(R"({"Name":"f","CPUDemand":"1"})") == "CPUDemand: expected a number");
-  CHECK(why(R"({"Name":"f","SupportedArchs":["amd64",1]})") ==
+  CHECK(why_no_function(R"({"Name":"f","CPUDemand":"1"})") == "CPUDemand: expected a number");
+  CHECK(why_no_function(R"({"Name":"f","SupportedArchs":["amd64",1]})") ==
         "SupportedArchs: expected an array of strings");
-  CHECK(why(R"({"Name":"f","SupportedArchs":"amd64"})") == "SupportedArchs: expected an array of strings");
-  CHECK(why(R"({"Name":"f","Signature":[]})") == "Signature: expected an object");
-  CHECK(why(R"({"Name":"f","Signature":{"Outputs":[{"Name":1}]}})") ==
+  CHECK(why_no_function(R"({"Name":"f","SupportedArchs":"amd64"})") ==
+        "SupportedArchs: expected an array of strings");
+  CHECK(why_no_function(R"({"Name":"f","Signature":[]})") == "Signature: expected an object");
+  CHECK(why_no_function(R"({"Name":"f","Signature":{"Outputs":[{"Name":1}]}})") ==
         "Signature: expected an object; Signature.Outputs: expected an array of objects with the strings "
         "Name and Type");
-  CHECK(why(R"({"Name":"f")") == "not valid JSON at byte 11: the text ends too early");
+  CHECK(why_no_function(R"({"Name":"f")") == "not valid JSON at byte 11: the text ends too early");
 }
 
 TEST_CASE("runtimes have their canonical names", "[function]") {

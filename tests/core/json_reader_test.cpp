@@ -13,7 +13,7 @@ bool accepts(std::string_view text) {
   return checked;
 }
 
-std::string why(std::string_view text, JsonLimits limits = {}) {
+std::string why_no_json(std::string_view text, JsonLimits limits = {}) {
   const Result<void> checked = check_json(text, limits);
   const Result<JsonDocument> parsed = JsonDocument::parse(text, limits);
   REQUIRE_FALSE(checked.has_value());
@@ -108,30 +108,31 @@ TEST_CASE("bytes after the value are refused, a NUL byte too", "[json]") {
 }
 
 TEST_CASE("an error names the byte where it is", "[json]") {
-  CHECK(why("{\"a\":1,}") == "not valid JSON at byte 7: expected the name of a member in double quotes");
-  CHECK(why("[1 2]") == "not valid JSON at byte 3: expected ',' or ']' after an element");
-  CHECK(why("{\"a\":1 2}") == "not valid JSON at byte 7: expected ',' or '}' after a member");
-  CHECK(why("{\"a\" 2}") == "not valid JSON at byte 5: expected ':' after the name of a member");
-  CHECK(why("[tru]") == "not valid JSON at byte 1: expected a value");
-  CHECK(why("{}x") == "not valid JSON at byte 2: nothing may follow the value");
-  CHECK(why("[1") == "not valid JSON at byte 2: the text ends too early");
-  CHECK(why("\"\xff\"") == "not valid JSON at byte 1: invalid UTF-8");
-  CHECK(why("\"ab\\ud800\"") == "not valid JSON at byte 3: half of a surrogate pair stands alone");
+  CHECK(why_no_json("{\"a\":1,}") ==
+        "not valid JSON at byte 7: expected the name of a member in double quotes");
+  CHECK(why_no_json("[1 2]") == "not valid JSON at byte 3: expected ',' or ']' after an element");
+  CHECK(why_no_json("{\"a\":1 2}") == "not valid JSON at byte 7: expected ',' or '}' after a member");
+  CHECK(why_no_json("{\"a\" 2}") == "not valid JSON at byte 5: expected ':' after the name of a member");
+  CHECK(why_no_json("[tru]") == "not valid JSON at byte 1: expected a value");
+  CHECK(why_no_json("{}x") == "not valid JSON at byte 2: nothing may follow the value");
+  CHECK(why_no_json("[1") == "not valid JSON at byte 2: the text ends too early");
+  CHECK(why_no_json("\"\xff\"") == "not valid JSON at byte 1: invalid UTF-8");
+  CHECK(why_no_json("\"ab\\ud800\"") == "not valid JSON at byte 3: half of a surrogate pair stands alone");
 }
 
 TEST_CASE("nesting beyond the limit is refused and costs no stack", "[json]") {
   const std::string deep = std::string(64, '[') + std::string(64, ']');
   CHECK(accepts(deep));
-  CHECK(why("[" + deep + "]") == "not valid JSON at byte 64: nested deeper than 64 levels");
+  CHECK(why_no_json("[" + deep + "]") == "not valid JSON at byte 64: nested deeper than 64 levels");
   const std::string unclosed(200000, '[');
-  CHECK(why(unclosed) == "not valid JSON at byte 64: nested deeper than 64 levels");
+  CHECK(why_no_json(unclosed) == "not valid JSON at byte 64: nested deeper than 64 levels");
   CHECK_FALSE(accepts(unclosed + std::string(200000, ']')));
   std::string objects;
   for (int i = 0; i < 200000; ++i) objects += "{\"a\":";
   CHECK_FALSE(accepts(objects));
 
   const JsonLimits unlimited{.max_depth = 1000000, .built_depth = 1000000, .max_values = 1000000};
-  CHECK(why(unclosed, unlimited) == "not valid JSON at byte 200000: the text ends too early");
+  CHECK(why_no_json(unclosed, unlimited) == "not valid JSON at byte 200000: the text ends too early");
   CHECK(JsonDocument::parse(unclosed + std::string(200000, ']'), unlimited).has_value());
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "executor_process.hpp"
+#include "support/eventually.hpp"
 
 using namespace serverledge::test;
 using Catch::Contains;
@@ -34,17 +35,6 @@ std::string content(const std::string& path) {
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
-}
-
-/// Waits until a condition holds, for a long time at most.
-template <typename Condition>
-bool eventually(Condition condition) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(40);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
 }
 
 /// A process that is there neither running nor as a zombie.

@@ -12,7 +12,6 @@
 #include "support/command_run.hpp"
 #include "support/etcd_process.hpp"
 #include "support/node_process.hpp"
-#include "support/skip.hpp"
 
 namespace serverledge::test {
 namespace {
@@ -22,11 +21,6 @@ using Catch::Contains;
 constexpr const char* kEcho =
     "import time\ndef handler(params, context):\n    time.sleep(params.get('s', 0))\n    return "
     "params['n']\n";
-
-EtcdProcess::Options wanted() {
-  if (!EtcdProcess::installed()) skip_test("etcd-server or etcd-client is not installed");
-  return {};
-}
 
 using Settings = std::map<std::string, std::string>;
 
@@ -64,7 +58,7 @@ struct Cluster {
     return found;
   }
 
-  EtcdProcess etcd{wanted()};
+  EtcdProcess etcd{wanted_etcd()};
   std::map<std::string, std::unique_ptr<NodeProcess>> nodes;
   NodeProcess front;
 };
@@ -302,7 +296,7 @@ TEST_CASE("a balancer that is started while etcd is away begins with the nodes t
 }
 
 TEST_CASE("a balancer that etcd does not let in is not started", "[integration]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   etcd.ctl({"user", "add", "root:secret"});
   etcd.ctl({"user", "grant-role", "root", "root"});
   etcd.ctl({"auth", "enable"});

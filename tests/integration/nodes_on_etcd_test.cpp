@@ -12,15 +12,9 @@
 #include "support/answers.hpp"
 #include "support/etcd_process.hpp"
 #include "support/node_process.hpp"
-#include "support/skip.hpp"
 
 namespace serverledge::test {
 namespace {
-
-EtcdProcess::Options wanted() {
-  if (!EtcdProcess::installed()) skip_test("etcd-server or etcd-client is not installed");
-  return {};
-}
 
 NodeProcess::Options on(const EtcdProcess& etcd) {
   return {{{"etcd.address", etcd.address()},
@@ -55,7 +49,7 @@ Duration slowest(const NodeProcess& node, const std::string& function, int calls
 
 TEST_CASE("a function created on one node runs on another, updates and removals take effect there too",
           "[integration]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const NodeProcess a(on(etcd));
   const NodeProcess b(on(etcd));
   a.create_python("f", returning("one"));
@@ -84,7 +78,7 @@ TEST_CASE("a function created on one node runs on another, updates and removals 
 }
 
 TEST_CASE("create, update and delete on one node take effect on all within a second", "[integration]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const NodeProcess one(on(etcd));
   const NodeProcess two(on(etcd));
   const NodeProcess three(on(etcd));
@@ -119,7 +113,7 @@ TEST_CASE("create, update and delete on one node take effect on all within a sec
 
 TEST_CASE("while etcd hangs or is gone, calls of known functions go on as before, answers come later",
           "[integration]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const NodeProcess a(on(etcd));
   const NodeProcess b(on(etcd));
   a.create_python("f", returning("one"));
@@ -153,7 +147,7 @@ TEST_CASE("while etcd hangs or is gone, calls of known functions go on as before
 
 TEST_CASE("a node restarted while etcd is gone runs its functions, and learns later what changed",
           "[integration]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   NodeProcess a(on(etcd));
   const NodeProcess b(on(etcd));
   b.create_python("called", returning("one"));
@@ -174,7 +168,7 @@ TEST_CASE("a node restarted while etcd is gone runs its functions, and learns la
 
 TEST_CASE("a node that etcd does not let in is not started, and says so when it finds out later",
           "[integration]") {
-  EtcdProcess etcd(wanted());
+  EtcdProcess etcd(wanted_etcd());
   const std::string root = "root:secret";
   etcd.ctl({"user", "add", root});
   etcd.ctl({"user", "grant-role", "root", "root"});
@@ -205,7 +199,7 @@ TEST_CASE("a node that etcd does not let in is not started, and says so when it 
 }
 
 TEST_CASE("who stores code over 1 MB in a cluster is told that Go nodes do not serve it", "[integration]") {
-  const EtcdProcess etcd(wanted());
+  const EtcdProcess etcd(wanted_etcd());
   const NodeProcess node(on(etcd));
   const auto create = [&](const std::string& name, std::size_t size) {
     std::string source = returning(name) + "# ";

@@ -30,8 +30,8 @@ using test::RawPeer;
 using test::status_of;
 
 // A server with one worker unless said otherwise, whose handlers at /wait wait for the gate.
-struct Fixture {
-  explicit Fixture(HttpServerOptions options = one_worker(), Clock& clock = system_clock())
+struct OneWorkerServer {
+  explicit OneWorkerServer(HttpServerOptions options = one_worker(), Clock& clock = system_clock())
       : server(with_log(std::move(options)), clock) {
     server.route("GET", "/now", [](HttpRequest&) { return HttpResponse::text(200, "now"); });
     server.route("POST", "/body", [](HttpRequest& request) { return HttpResponse::text(200, request.body); },
@@ -53,7 +53,7 @@ struct Fixture {
       return HttpResponse::text(200, "");
     });
   }
-  ~Fixture() { gate.open(); }
+  ~OneWorkerServer() { gate.open(); }
   static HttpServerOptions one_worker() {
     HttpServerOptions options;
     options.min_threads = options.max_threads = 1;
@@ -111,7 +111,7 @@ class ManyDescriptors {
 
 TEST_CASE("500 idle and 500 half-sent connections delay nobody", "[http_limits]") {
   const ManyDescriptors many;
-  Fixture fixture;  // one worker: any connection that held a thread would show
+  OneWorkerServer fixture;  // one worker: any connection that held a thread would show
   const int port = fixture.start();
   const std::vector<std::string> beginnings = {
       "G",
@@ -152,7 +152,7 @@ class PassingTime {
 
 // No time limit but the one that a test sets.
 HttpServerOptions without_time_limits() {
-  HttpServerOptions options = Fixture::one_worker();
+  HttpServerOptions options = OneWorkerServer::one_worker();
   options.head_timeout = options.body_timeout = options.idle_timeout = options.write_timeout =
       std::chrono::hours(1000);
   return options;
@@ -164,7 +164,7 @@ TEST_CASE("a head has its time, and one that takes longer is a 408", "[http_limi
   ManualClock clock;
   HttpServerOptions options = without_time_limits();
   options.head_timeout = std::chrono::seconds(10);
-  Fixture fixture(options, clock);
+  OneWorkerServer fixture(options, clock);
   RawPeer peer(fixture.start());
   for (int i = 0; i < 3; ++i) {
     peer.send("GET /now HTT");
@@ -182,7 +182,7 @@ TEST_CASE("a body that does not come in time is a 408", "[http_limits]") {
   ManualClock clock;
   HttpServerOptions options = without_time_limits();
   options.body_timeout = std::chrono::seconds(60);
-  Fixture fixture(options, clock);
+  OneWorkerServer fixture(options, clock);
   RawPeer peer(fixture.start());
   peer.send("POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nab");
   clock.advance(std::chrono::seconds(50));
@@ -196,7 +196,7 @@ TEST_CASE("an idle connection is closed without a word", "[http_limits]") {
   ManualClock clock;
   HttpServerOptions options = without_time_limits();
   options.idle_timeout = std::chrono::seconds(60);
-  Fixture fixture(options, clock);
+  OneWorkerServer fixture(options, clock);
   const int port = fixture.start();
   RawPeer silent(port);
   RawPeer served(port);
@@ -211,7 +211,7 @@ TEST_CASE("a peer that does not take its answer is given up", "[http_limits]") {
   ManualClock clock;
   HttpServerOptions options = without_time_limits();
   options.write_timeout = std::chrono::seconds(30);
-  Fixture fixture(options, clock);
+  OneWorkerServer fixture(options, clock);
   fixture.server.route("GET", "/large",
                        [](HttpRequest&) { return HttpResponse::text(200, std::string(16 << 20, 'x')); });
   RawPeer peer(fixture.start());
@@ -229,7 +229,7 @@ TEST_CASE("blocked handlers make room for others: workers are started when all a
   options.max_threads = 40;
   options.thread_idle_timeout = std::chrono::milliseconds(100);
   options.patience = std::chrono::hours(1);
-  Fixture fixture(options);
+  OneWorkerServer fixture(options);
   const int port = fixture.start();
   std::vector<RawPeer> waiting;
   for (int i = 0; i < 30; ++i) {
@@ -249,7 +249,7 @@ TEST_CASE("blocked handlers make room for others: workers are started when all a
 TEST_CASE("short calls of many connections are served by few threads", "[http_limits]") {
   HttpServerOptions options;
   options.min_threads = 2;
-  Fixture fixture(options);
+  OneWorkerServer fixture(options);
   const int port = fixture.start();
   std::vector<RawPeer> peers;
   for (int i = 0; i < 50; ++i) peers.emplace_back(port);
@@ -265,7 +265,7 @@ TEST_CASE("with all threads blocked a request is told so, and a quick one is sti
   options.min_threads = 1;
   options.max_threads = 2;
   options.patience = std::chrono::milliseconds(20);
-  Fixture fixture(options);
+  OneWorkerServer fixture(options);
   const int port = fixture.start();
   RawPeer first(port);
   RawPeer second(port);
@@ -296,7 +296,7 @@ TEST_CASE("a connection beyond the limit displaces an idle one, and is told if t
   HttpServerOptions options;
   options.min_threads = 4;
   options.max_connections = 3;
-  Fixture fixture(options);
+  OneWorkerServer fixture(options);
   const int port = fixture.start();
   std::vector<RawPeer> peers;
   for (int i = 0; i < 3; ++i) CHECK(status_of(peers.emplace_back(port).ask(get("/now"))) == 200);
@@ -325,7 +325,7 @@ TEST_CASE("bodies share a budget, and one that does not fit in is a 503", "[http
   HttpServerOptions options;
   options.min_threads = 2;
   options.body_budget = 150'000;
-  Fixture fixture(options);
+  OneWorkerServer fixture(options);
   fixture.server.route("POST", "/hold", [&](HttpRequest&) {
     fixture.gate.wait();
     return HttpResponse::text(200, "");
@@ -348,7 +348,7 @@ TEST_CASE("bodies share a budget, and one that does not fit in is a 503", "[http
 TEST_CASE("a handler is told when its peer hangs up, half-closes or resets", "[http_limits]") {
   HttpServerOptions options;
   options.min_threads = 4;
-  Fixture fixture(options);
+  OneWorkerServer fixture(options);
   const int port = fixture.start();
   RawPeer closing(port);
   RawPeer halving(port);
@@ -377,7 +377,7 @@ TEST_CASE("a handler is told when its peer hangs up, half-closes or resets", "[h
 TEST_CASE("running out of descriptors does not end accepting", "[http_limits]") {
   HttpServerOptions options;
   options.min_threads = 2;
-  Fixture fixture(options);
+  OneWorkerServer fixture(options);
   const int port = fixture.start();
   RawPeer kept(port);
   kept.send(get("/wait"));  // not idle: it cannot be displaced

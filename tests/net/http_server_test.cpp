@@ -21,8 +21,9 @@ using test::RawPeer;
 using test::status_of;
 
 // A server with a few routes.
-struct Fixture {
-  explicit Fixture(HttpServerOptions options = {}) : server(with_log(std::move(options)), system_clock()) {
+struct RoutedServer {
+  explicit RoutedServer(HttpServerOptions options = {})
+      : server(with_log(std::move(options)), system_clock()) {
     server.route("POST", "/echo/:name",
                  [](HttpRequest& request) {
                    return HttpResponse::text(
@@ -56,7 +57,7 @@ struct Fixture {
 
 TEST_CASE("a request is answered by the handler of its route, on a connection that is kept",
           "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   for (const std::string body : {"", "{}", "hello"}) {
     const std::string answer = peer.ask(post("/echo/n%61me?x=1", body));
@@ -68,7 +69,7 @@ TEST_CASE("a request is answered by the handler of its route, on a connection th
 }
 
 TEST_CASE("a handler is told all about its request", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   HttpRequest seen;
   fixture.server.route("PUT", "/a/:x", [&](HttpRequest& request) {
     seen = std::move(request);
@@ -89,7 +90,7 @@ TEST_CASE("a handler is told all about its request", "[http_server]") {
 }
 
 TEST_CASE("an unknown path is a 404, a wrong method a 405, both with a message", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   for (const char* path : {"/", "/nothing", "/status/", "/echo", "/echo/", "/echo/a/b"}) {
     const std::string answer = peer.ask(post(path, "some body"));
@@ -106,7 +107,7 @@ TEST_CASE("an unknown path is a 404, a wrong method a 405, both with a message",
 }
 
 TEST_CASE("HEAD is a 405 without a body", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   peer.send("HEAD /status HTTP/1.1\r\nHost: h\r\n\r\n" + get("/status", "Connection: close\r\n"));
   const std::string both = peer.to_end();
@@ -117,7 +118,7 @@ TEST_CASE("HEAD is a 405 without a body", "[http_server]") {
 }
 
 TEST_CASE("pipelined requests are answered in their order", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   std::string requests;
   for (int i = 0; i < 100; ++i) requests += post("/echo/" + std::to_string(i), std::string(i * 50, 'b'));
@@ -127,7 +128,7 @@ TEST_CASE("pipelined requests are answered in their order", "[http_server]") {
 }
 
 TEST_CASE("a chunked body is put together", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   const std::string head = "POST /echo/c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
   CHECK(body_of(peer.ask(head + "3\r\nabc\r\n0\r\n\r\n")) == "c:abc");
@@ -136,14 +137,14 @@ TEST_CASE("a chunked body is put together", "[http_server]") {
 }
 
 TEST_CASE("a request that drips in byte by byte is answered", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   for (const char c : post("/echo/drip", "body")) peer.send({&c, 1});
   CHECK(body_of(peer.answer()) == "drip:body");
 }
 
 TEST_CASE("Expect: 100-continue is answered before the body, or refused at once", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   const int port = fixture.start();
   const std::string expect = "Host: h\r\nExpect: 100-continue\r\n";
   const std::string wanted = "POST /echo/e HTTP/1.1\r\n" + expect + "Content-Length: 2\r\n\r\n";
@@ -159,7 +160,7 @@ TEST_CASE("Expect: 100-continue is answered before the body, or refused at once"
 }
 
 TEST_CASE("HTTP/1.0 is served, and its connection kept only when asked for", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   const int port = fixture.start();
   RawPeer once(port);
   once.send("GET /status HTTP/1.0\r\n\r\n");
@@ -173,7 +174,7 @@ TEST_CASE("HTTP/1.0 is served, and its connection kept only when asked for", "[h
 }
 
 TEST_CASE("Connection: close ends the connection after the answer", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   peer.send(get("/status", "Connection: close\r\n") + get("/status"));
   const std::string all = peer.to_end();
@@ -182,7 +183,7 @@ TEST_CASE("Connection: close ends the connection after the answer", "[http_serve
 }
 
 TEST_CASE("a peer that closed only its sending side still gets its answer", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   const int port = fixture.start();
   for (int i = 0; i < 20; ++i) {
     RawPeer peer(port);
@@ -193,7 +194,7 @@ TEST_CASE("a peer that closed only its sending side still gets its answer", "[ht
 }
 
 TEST_CASE("a form is a body like any other", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   const std::string body(50'000, 'f');
   CHECK(body_of(peer.ask(post("/echo/f", body, "Content-Type: application/x-www-form-urlencoded\r\n"))) ==
@@ -203,7 +204,7 @@ TEST_CASE("a form is a body like any other", "[http_server]") {
 }
 
 TEST_CASE("answers are neither compressed nor cut to ranges", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   RawPeer peer(fixture.start());
   const std::string body(50'000, 'r');
   const std::string answer =
@@ -215,7 +216,7 @@ TEST_CASE("answers are neither compressed nor cut to ranges", "[http_server]") {
 
 TEST_CASE("an exception out of a handler is a 500 and is logged, and the connection lives on",
           "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   fixture.server.route("GET", "/throw",
                        [](HttpRequest&) -> HttpResponse { throw std::runtime_error("the reason"); });
   fixture.server.route("GET", "/int", [](HttpRequest&) -> HttpResponse { throw 1; });
@@ -232,7 +233,7 @@ TEST_CASE("an exception out of a handler is a 500 and is logged, and the connect
 }
 
 TEST_CASE("a header that would break out of the head is left out of an answer", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   fixture.server.route("GET", "/headers", [](HttpRequest&) {
     HttpResponse response = HttpResponse::text(200, "ok");
     response.headers.add("X-Bad", "a\r\nX-Injected: b");
@@ -250,7 +251,7 @@ TEST_CASE("a header that would break out of the head is left out of an answer", 
 
 TEST_CASE("a request that cannot be understood is refused with a reason, and its connection closed",
           "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   const int port = fixture.start();
   const auto refused = [&](const std::string& request) {
     RawPeer peer(port);
@@ -269,7 +270,7 @@ TEST_CASE("a request that cannot be understood is refused with a reason, and its
 }
 
 TEST_CASE("a body over the limit is a 413 that its sender gets to see", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   const int port = fixture.start();
   const std::string much(1 << 20, 'x');
   RawPeer counted(port);
@@ -294,7 +295,7 @@ TEST_CASE("a large answer arrives whole, and a peer that does not read it holds 
   HttpServerOptions options;
   options.min_threads = options.max_threads = 1;
   options.patience = std::chrono::hours(1);
-  Fixture fixture(std::move(options));
+  RoutedServer fixture(std::move(options));
   const int port = fixture.start();
   RawPeer slow(port);
   slow.send(get("/large") + get("/status"));
@@ -305,7 +306,7 @@ TEST_CASE("a large answer arrives whole, and a peer that does not read it holds 
 }
 
 TEST_CASE("many clients at once all get their own answers", "[http_server]") {
-  Fixture fixture;
+  RoutedServer fixture;
   const int port = fixture.start();
   std::atomic<int> right{0};
   std::vector<std::thread> clients;

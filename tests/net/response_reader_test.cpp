@@ -9,19 +9,19 @@
 namespace serverledge {
 namespace {
 
-using State = ResponseReader::State;
+using ResponseState = ResponseReader::State;
 
-struct Reading {
-  State state = State::kNeedsMore;
+struct ResponseReading {
+  ResponseState state = ResponseState::kNeedsMore;
   HttpResponse response;
   ErrorCode error = ErrorCode::kInternal;
   bool keep_alive = false;
 };
 
-Reading read_in_pieces(std::string_view bytes, std::size_t piece, bool to_head = false) {
+ResponseReading read_response_in_pieces(std::string_view bytes, std::size_t piece, bool to_head = false) {
   ResponseReader reader(to_head, 1000);
-  Reading reading;
-  while (reading.state == State::kNeedsMore) {
+  ResponseReading reading;
+  while (reading.state == ResponseState::kNeedsMore) {
     const auto space = reader.space();
     const std::size_t size = std::min({piece, space.size(), bytes.size()});
     std::memcpy(space.data(), bytes.data(), size);
@@ -34,20 +34,20 @@ Reading read_in_pieces(std::string_view bytes, std::size_t piece, bool to_head =
   return reading;
 }
 
-Reading read(std::string_view bytes, bool to_head = false) {
-  const Reading bytewise = read_in_pieces(bytes, 1, to_head);
-  Reading whole = read_in_pieces(bytes, bytes.size(), to_head);
+ResponseReading read_response(std::string_view bytes, bool to_head = false) {
+  const ResponseReading bytewise = read_response_in_pieces(bytes, 1, to_head);
+  ResponseReading whole = read_response_in_pieces(bytes, bytes.size(), to_head);
   CHECK(whole.state == bytewise.state);
-  if (whole.state == State::kWhole) CHECK(whole.response.body == bytewise.response.body);
+  if (whole.state == ResponseState::kWhole) CHECK(whole.response.body == bytewise.response.body);
   return whole;
 }
 
 }  // namespace
 
 TEST_CASE("answers are read however they are delimited", "[response_reader]") {
-  const Reading counted =
-      read("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nX: y\r\nContent-Length: 5\r\n\r\nhello");
-  REQUIRE(counted.state == State::kWhole);
+  const ResponseReading counted =
+      read_response("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nX: y\r\nContent-Length: 5\r\n\r\nhello");
+  REQUIRE(counted.state == ResponseState::kWhole);
   CHECK(counted.response.status == 200);
   CHECK(counted.response.content_type == "a/b");
   CHECK(counted.response.headers.find("Content-Type") == nullptr);
@@ -55,31 +55,31 @@ TEST_CASE("answers are read however they are delimited", "[response_reader]") {
   CHECK(counted.response.body == "hello");
   CHECK(counted.keep_alive);
 
-  const Reading chunked =
-      read("HTTP/1.1 500 \r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
-  REQUIRE(chunked.state == State::kWhole);
+  const ResponseReading chunked =
+      read_response("HTTP/1.1 500 \r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+  REQUIRE(chunked.state == ResponseState::kWhole);
   CHECK(chunked.response.status == 500);
   CHECK(chunked.response.body == "abcde");
   CHECK(chunked.keep_alive);
 
-  const Reading to_end =
-      read("HTTP/1.0 200 OK\r\nServer: BaseHTTP/0.6 Python/3.11.2\r\n\r\n{\"Success\": false}");
-  REQUIRE(to_end.state == State::kWhole);
+  const ResponseReading to_end =
+      read_response("HTTP/1.0 200 OK\r\nServer: BaseHTTP/0.6 Python/3.11.2\r\n\r\n{\"Success\": false}");
+  REQUIRE(to_end.state == ResponseState::kWhole);
   CHECK(to_end.response.body == "{\"Success\": false}");
   CHECK_FALSE(to_end.keep_alive);
 
-  CHECK(read("HTTP/1.1 204 No Content\r\n\r\n").state == State::kWhole);
-  CHECK(read("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true).state == State::kWhole);
-  CHECK(read("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n").state == State::kWhole);
+  CHECK(read_response("HTTP/1.1 204 No Content\r\n\r\n").state == ResponseState::kWhole);
+  CHECK(read_response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true).state == ResponseState::kWhole);
+  CHECK(read_response("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n").state == ResponseState::kWhole);
 }
 
 TEST_CASE("interim answers are skipped", "[response_reader]") {
   const std::string interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
-  const Reading reading = read(interim + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-  REQUIRE(reading.state == State::kWhole);
+  const ResponseReading reading = read_response(interim + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  REQUIRE(reading.state == ResponseState::kWhole);
   CHECK(reading.response.body == "ok");
   CHECK(reading.response.headers.find("Link") == nullptr);
-  CHECK(read("HTTP/1.1 101 Switching Protocols\r\n\r\n").state == State::kFailed);
+  CHECK(read_response("HTTP/1.1 101 Switching Protocols\r\n\r\n").state == ResponseState::kFailed);
 }
 
 TEST_CASE("an answer that is cut off or malformed is no answer", "[response_reader]") {
@@ -97,8 +97,8 @@ TEST_CASE("an answer that is cut off or malformed is no answer", "[response_read
            "SSH-2.0-OpenSSH_9.2p1\r\n\r\n",
        }) {
     INFO(bytes);
-    const Reading reading = read(bytes);
-    CHECK(reading.state == State::kFailed);
+    const ResponseReading reading = read_response(bytes);
+    CHECK(reading.state == ResponseState::kFailed);
     CHECK(reading.error == ErrorCode::kUnknownOutcome);
   }
 }
@@ -108,14 +108,14 @@ TEST_CASE("an answer over the limit is refused however it is delimited", "[respo
   for (const std::string& bytes :
        {"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n" + large, "HTTP/1.0 200 OK\r\n\r\n" + large,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + large}) {
-    CHECK(read(bytes).error == ErrorCode::kTooLarge);
+    CHECK(read_response(bytes).error == ErrorCode::kTooLarge);
   }
 }
 
 TEST_CASE("a connection that brings more than the answer is not kept", "[response_reader]") {
-  const Reading reading =
-      read_in_pieces("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", 100);
-  REQUIRE(reading.state == State::kWhole);
+  const ResponseReading reading =
+      read_response_in_pieces("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", 100);
+  REQUIRE(reading.state == ResponseState::kWhole);
   CHECK(reading.response.body == "ok");
   CHECK_FALSE(reading.keep_alive);
 }

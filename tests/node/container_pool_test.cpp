@@ -5,11 +5,6 @@
 namespace serverledge::testing {
 namespace {
 
-Lease lease_of(Placement placement) {
-  REQUIRE(std::holds_alternative<Lease>(placement));
-  return std::get<Lease>(std::move(placement));
-}
-
 std::string reason_of(const Placement& placement) {
   REQUIRE(std::holds_alternative<Rejected>(placement));
   return std::get<Rejected>(placement).error.detail;

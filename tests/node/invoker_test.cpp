@@ -2,23 +2,25 @@
 
 #include <atomic>
 #include <future>
-#include <latch>
 #include <set>
 #include <thread>
 
 #include "serverledge/node/invoker.hpp"
 #include "serverledge/policy/local_only_policy.hpp"
+#include "support/gate.hpp"
 #include "support/machine.hpp"
 #include "support/scripted_runtime.hpp"
 
 namespace serverledge::testing {
 namespace {
 
+using test::Gate;
+
 /// An invoker over scripted containers, with room for `memory_mb`.
-struct Rig {
-  explicit Rig(std::int64_t memory_mb = 1024, std::size_t queue_capacity = 100,
-               std::unique_ptr<OffloadingPolicy> chosen = std::make_unique<LocalOnlyPolicy>(),
-               InvokerOptions options = {}, Observer* watched_by = nullptr)
+struct InvokerRig {
+  explicit InvokerRig(std::int64_t memory_mb = 1024, std::size_t queue_capacity = 100,
+                      std::unique_ptr<OffloadingPolicy> chosen = std::make_unique<LocalOnlyPolicy>(),
+                      InvokerOptions options = {}, Observer* watched_by = nullptr)
       : policy(std::move(chosen)),
         watcher(watched_by != nullptr ? watched_by : &observer),
         invoker(options,
@@ -53,23 +55,6 @@ struct Rig {
   Observer observer;
   Observer* watcher;
   Invoker invoker;
-};
-
-/// Lets a call stay inside its container until it is released.
-struct Gate {
-  std::latch entered{1};
-  std::promise<void> open;
-  std::shared_future<void> opened = open.get_future().share();
-
-  void install(ScriptedRuntime& runtime) {
-    runtime.on_call = [this](const Function&, const Call& call) {
-      if (call.params == "\"hold\"") {
-        entered.count_down();
-        opened.wait();
-      }
-      return Reply{.result = std::string(call.params), .failure = {}, .output = {}, .doomed = false};
-    };
-  }
 };
 
 /// Notes what an invoker tells, as words.
@@ -113,14 +98,14 @@ class StageRecorder final : public Observer {
 };
 
 /// The pool is as it was before: nothing is busy.
-void check_at_rest(const Rig& rig) {
+void check_at_rest(const InvokerRig& rig) {
   CHECK(rig.invoker.view({}).busy == Resources{});
   CHECK(rig.invoker.view({}).queued == 0);
   CHECK(rig.invoker.calls() == 0);
 }
 
 TEST_CASE("Concurrent calls all get their own answer, and never share a container", "[invoker]") {
-  Rig rig(512);
+  InvokerRig rig(512);
   std::atomic<int> wrong{0};
   rig.runtime.on_call = [](const Function&, const Call& call) {
     std::this_thread::yield();
@@ -146,7 +131,7 @@ TEST_CASE("Concurrent calls all get their own answer, and never share a containe
 TEST_CASE("An observer is told of every stage, and what is handed on carries the trace it set", "[invoker]") {
   using Lines = std::vector<std::string>;
   StageRecorder recorder;
-  Rig rig(128, 100, std::make_unique<LocalOnlyPolicy>(), {}, &recorder);
+  InvokerRig rig(128, 100, std::make_unique<LocalOnlyPolicy>(), {}, &recorder);
   std::string seen;
   rig.runtime.on_call = [&](const Function&, const Call& call) {
     seen = call.traceparent;
@@ -172,13 +157,13 @@ TEST_CASE("An observer is told of every stage, and what is handed on carries the
 TEST_CASE("An observer is told of waits that found a place, and of those that did not", "[invoker]") {
   using Lines = std::vector<std::string>;
   StageRecorder recorder;
-  Rig rig(128, 100, std::make_unique<LocalOnlyPolicy>(), {}, &recorder);
+  InvokerRig rig(128, 100, std::make_unique<LocalOnlyPolicy>(), {}, &recorder);
   CHECK(rig.call(rig.f));
   Gate gate;
-  gate.install(rig.runtime);
+  rig.runtime.hold_at(gate);
   std::atomic<int> answered{0};
   std::jthread holder([&] { answered += rig.call(rig.f, "\"hold\"") ? 1 : 0; });
-  gate.entered.wait();
+  REQUIRE(gate.wait_for_arrivals(1));
   recorder.take();
   // Long enough for a slow machine to get as far as waiting.
   CHECK_FALSE(rig.call(rig.f, "{}", {}, std::chrono::milliseconds(500)));
@@ -186,7 +171,7 @@ TEST_CASE("An observer is told of waits that found a place, and of those that di
   std::jthread waiter([&] { answered += rig.call(rig.f) ? 1 : 0; });
   while (rig.invoker.view({}).queued == 0) std::this_thread::yield();
   recorder.take();
-  gate.open.set_value();
+  gate.open();
   holder.join();
   waiter.join();
   CHECK(answered == 2);
@@ -196,7 +181,7 @@ TEST_CASE("An observer is told of waits that found a place, and of those that di
 }
 
 TEST_CASE("A call runs on the thread that brought it, also when it had to wait", "[invoker]") {
-  Rig rig(128);
+  InvokerRig rig(128);
   std::mutex mutex;
   std::set<std::thread::id> runners;
   rig.runtime.on_call = [&](const Function&, const Call&) {
@@ -218,7 +203,7 @@ TEST_CASE("A call runs on the thread that brought it, also when it had to wait",
 }
 
 TEST_CASE("A report tells cold from warm, and the times apart", "[invoker]") {
-  Rig rig;
+  InvokerRig rig;
   const auto cold = rig.call(rig.f);
   REQUIRE(cold);
   CHECK_FALSE(cold->warm);
@@ -232,7 +217,7 @@ TEST_CASE("A report tells cold from warm, and the times apart", "[invoker]") {
 }
 
 TEST_CASE("Code that does not load fails the call as `start`, and nothing stays held", "[invoker]") {
-  Rig rig;
+  InvokerRig rig;
   rig.runtime.on_create = [](const Function&) -> Result<void> {
     return Unexpected(ErrorCode::kFunctionFailed, "ImportError: no module named x", "Traceback ...");
   };
@@ -249,7 +234,7 @@ TEST_CASE("Code that does not load fails the call as `start`, and nothing stays 
 
 TEST_CASE("A failed call that dooms its container frees its memory before the caller has the answer",
           "[invoker]") {
-  Rig rig(128, 0);
+  InvokerRig rig(128, 0);
   rig.runtime.on_call = [](const Function&, const Call&) {
     return Reply{.result = {},
                  .failure = Failure{FailureKind::kTimeout, "too long", ""},
@@ -267,7 +252,7 @@ TEST_CASE("A failed call that dooms its container frees its memory before the ca
 }
 
 TEST_CASE("A handler's own exception keeps the container warm", "[invoker]") {
-  Rig rig;
+  InvokerRig rig;
   rig.runtime.on_call = [](const Function&, const Call&) {
     return Reply{.result = {},
                  .failure = Failure{FailureKind::kRaised, "ValueError: x", ""},
@@ -280,7 +265,7 @@ TEST_CASE("A handler's own exception keeps the container warm", "[invoker]") {
 }
 
 TEST_CASE("A container that died while idle is replaced, and the call knows nothing of it", "[invoker]") {
-  Rig rig;
+  InvokerRig rig;
   REQUIRE(rig.call(rig.f));
   rig.runtime.kill_idle = true;
   const auto report = rig.call(rig.f, "7");
@@ -291,11 +276,11 @@ TEST_CASE("A container that died while idle is replaced, and the call knows noth
 }
 
 TEST_CASE("A caller that hangs up while waiting is dropped, and its call never runs", "[invoker]") {
-  Rig rig(128);
+  InvokerRig rig(128);
   Gate gate;
-  gate.install(rig.runtime);
+  rig.runtime.hold_at(gate);
   std::jthread holder([&] { (void)rig.call(rig.f, "\"hold\""); });
-  gate.entered.wait();
+  REQUIRE(gate.wait_for_arrivals(1));
   std::stop_source gone;
   auto waiting =
       std::async(std::launch::async, [&] { return rig.call(rig.f, "\"late\"", gone.get_token()); });
@@ -305,24 +290,24 @@ TEST_CASE("A caller that hangs up while waiting is dropped, and its call never r
   REQUIRE_FALSE(dropped);
   CHECK(dropped.error().code == ErrorCode::kCancelled);
   CHECK(rig.invoker.view({}).queued == 0);
-  gate.open.set_value();
+  gate.open();
 }
 
 TEST_CASE("A waiting call is refused when its QoSMaxRespT has passed", "[invoker]") {
-  Rig rig(128);
+  InvokerRig rig(128);
   Gate gate;
-  gate.install(rig.runtime);
+  rig.runtime.hold_at(gate);
   std::jthread holder([&] { (void)rig.call(rig.f, "\"hold\""); });
-  gate.entered.wait();
+  REQUIRE(gate.wait_for_arrivals(1));
   const auto late = rig.call(rig.f, "1", {}, std::chrono::milliseconds(30));
   REQUIRE_FALSE(late);
   CHECK(late.error().code == ErrorCode::kNoResources);
   CHECK(late.error().detail == "deadline");
-  gate.open.set_value();
+  gate.open();
 }
 
 TEST_CASE("A cold start that outlasts its caller leaves a warm container", "[invoker]") {
-  Rig rig;
+  InvokerRig rig;
   std::stop_source gone;
   rig.runtime.on_create = [&](const Function&) {
     gone.request_stop();
@@ -337,7 +322,7 @@ TEST_CASE("A cold start that outlasts its caller leaves a warm container", "[inv
 TEST_CASE("A function's own timeout, or else the node's, is the deadline of its calls", "[invoker]") {
   InvokerOptions options;
   options.default_timeout = std::chrono::seconds(60);
-  Rig rig(1024, 0, std::make_unique<LocalOnlyPolicy>(), options);
+  InvokerRig rig(1024, 0, std::make_unique<LocalOnlyPolicy>(), options);
   Function quick = *make_function("quick");
   quick.timeout_sec = 2.0;
   rig.announce(std::make_shared<const Function>(quick));
@@ -362,13 +347,13 @@ class RaisingPolicy final : public OffloadingPolicy {
 };
 
 TEST_CASE("A policy that raises is counted and treated as localonly", "[invoker]") {
-  Rig rig(1024, 0, std::make_unique<RaisingPolicy>());
+  InvokerRig rig(1024, 0, std::make_unique<RaisingPolicy>());
   for (int i = 0; i < 3; ++i) CHECK(rig.call(rig.f).has_value());
   CHECK(rig.invoker.policy_failures() == 6);
 }
 
 TEST_CASE("Prewarming starts as many as fit and says how many, none only prepares", "[invoker]") {
-  Rig rig(300);
+  InvokerRig rig(300);
   CHECK(rig.invoker.prewarm(rig.f, 0, false).value() == 0);
   CHECK(rig.runtime.prepared == 1);
   CHECK(rig.runtime.created == 0);
@@ -378,7 +363,7 @@ TEST_CASE("Prewarming starts as many as fit and says how many, none only prepare
 }
 
 TEST_CASE("Prewarming with code that does not load says why", "[invoker]") {
-  Rig rig;
+  InvokerRig rig;
   rig.runtime.on_create = [](const Function&) -> Result<void> {
     return Unexpected(ErrorCode::kFunctionFailed, "SyntaxError: invalid syntax");
   };
@@ -390,17 +375,17 @@ TEST_CASE("Prewarming with code that does not load says why", "[invoker]") {
 
 TEST_CASE("The end of an invoker refuses who waits, waits for who runs, and leaves no container",
           "[invoker]") {
-  Rig rig(128);
+  InvokerRig rig(128);
   Gate gate;
-  gate.install(rig.runtime);
+  rig.runtime.hold_at(gate);
   auto running = std::async(std::launch::async, [&] { return rig.call(rig.f, "\"hold\""); });
-  gate.entered.wait();
+  REQUIRE(gate.wait_for_arrivals(1));
   auto waiting = std::async(std::launch::async, [&] { return rig.call(rig.f); });
   while (rig.invoker.view({}).queued == 0) std::this_thread::yield();
   rig.invoker.close();
   CHECK(waiting.get().error().code == ErrorCode::kCancelled);
   CHECK_FALSE(rig.invoker.drain(system_clock().now()));
-  gate.open.set_value();
+  gate.open();
   CHECK(running.get().has_value());
   rig.invoker.kill();
   CHECK(rig.runtime.living == 0);

@@ -11,18 +11,21 @@
 #include "serverledge/cluster/stored_results.hpp"
 #include "serverledge/node/node.hpp"
 #include "serverledge/policy/local_only_policy.hpp"
+#include "support/gate.hpp"
 #include "support/scripted_runtime.hpp"
 
 namespace serverledge::testing {
 namespace {
+
+using test::Gate;
 
 Reply echo(const Call& call) {
   return {.result = std::string(call.params), .failure = {}, .output = {}, .doomed = false};
 }
 
 /// A whole node over scripted containers and a store in memory.
-struct Rig {
-  explicit Rig(NodeOptions options = small()) {
+struct NodeRig {
+  explicit NodeRig(NodeOptions options = small()) {
     node = std::make_unique<Node>(
         std::move(options), NodeParts{.runtime = runtime,
                                       .registry = *registry,
@@ -80,41 +83,10 @@ struct Rig {
   std::unique_ptr<Node> node;
 };
 
-/// Calls with the params "hold" stay in their container until it is opened.
-class Gate {
- public:
-  explicit Gate(ScriptedRuntime& runtime) {
-    runtime.on_call = [this](const Function&, const Call& call) {
-      if (call.params == "\"hold\"") {
-        std::unique_lock lock(mutex_);
-        ++inside_;
-        changed_.notify_all();
-        changed_.wait(lock, [this] { return open_; });
-      }
-      return echo(call);
-    };
-  }
-  void wait_for(int calls) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return inside_ >= calls; });
-  }
-  void open() {
-    const std::scoped_lock lock(mutex_);
-    open_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int inside_ = 0;
-  bool open_ = false;
-};
-
 // Known defect 1: results of asynchronous calls were lost or given to somebody else.
 TEST_CASE("Of 400 concurrent asynchronous calls of different functions each publishes its own result",
           "[node]") {
-  Rig rig;
+  NodeRig rig;
   std::vector<FunctionPtr> functions;
   for (int i = 0; i < 40; ++i) functions.push_back(rig.create("f" + std::to_string(i), 32));
   rig.runtime.on_call = [](const Function& function, const Call& call) {
@@ -133,7 +105,7 @@ TEST_CASE("Of 400 concurrent asynchronous calls of different functions each publ
           const FunctionPtr& function =
               functions[static_cast<std::size_t>(client * 50 + i) % functions.size()];
           const std::string params = std::to_string(client * 1000 + i);
-          const auto id = rig.node->invoke_async(Rig::invocation(function, params));
+          const auto id = rig.node->invoke_async(NodeRig::invocation(function, params));
           const std::scoped_lock lock(mutex);
           expected.emplace_back(id ? *id : "refused", "\"" + function->name + " " + params + "\"");
         }
@@ -151,23 +123,24 @@ TEST_CASE("Of 400 concurrent asynchronous calls of different functions each publ
 }
 
 TEST_CASE("Asynchronous calls that wait hold no thread, and leave the queue to callers", "[node]") {
-  NodeOptions options = Rig::small();
+  NodeOptions options = NodeRig::small();
   options.total = {128, 8000};
   options.async_workers = 1;
   options.queue_capacity = 1;
-  Rig rig(options);
+  NodeRig rig(options);
   const FunctionPtr f = rig.create("f");
-  Gate gate(rig.runtime);
+  Gate gate;
+  rig.runtime.hold_at(gate);
   std::jthread holder([&] {
-    Invocation held = Rig::invocation(f, "\"hold\"");
+    Invocation held = NodeRig::invocation(f, "\"hold\"");
     (void)rig.node->invoke(held);
   });
-  gate.wait_for(1);
+  REQUIRE(gate.wait_for_arrivals(1));
   std::vector<std::string> ids;
   for (int i = 0; i < 50; ++i)
-    ids.push_back(rig.node->invoke_async(Rig::invocation(f, std::to_string(i))).value());
+    ids.push_back(rig.node->invoke_async(NodeRig::invocation(f, std::to_string(i))).value());
   std::jthread caller([&] {
-    Invocation waiting = Rig::invocation(f, "7");
+    Invocation waiting = NodeRig::invocation(f, "7");
     (void)rig.node->invoke(waiting);
   });
   while (rig.node->invoker().view({}).queued == 0) std::this_thread::yield();
@@ -177,31 +150,33 @@ TEST_CASE("Asynchronous calls that wait hold no thread, and leave the queue to c
 }
 
 TEST_CASE("Asynchronous calls beyond async.capacity are refused", "[node]") {
-  NodeOptions options = Rig::small();
+  NodeOptions options = NodeRig::small();
   options.async_capacity = 2;
-  Rig rig(options);
+  NodeRig rig(options);
   const FunctionPtr f = rig.create("f");
-  Gate gate(rig.runtime);
-  const std::string first = rig.node->invoke_async(Rig::invocation(f, "\"hold\"")).value();
-  const std::string second = rig.node->invoke_async(Rig::invocation(f, "\"hold\"")).value();
-  const auto third = rig.node->invoke_async(Rig::invocation(f, "1"));
+  Gate gate;
+  rig.runtime.hold_at(gate);
+  const std::string first = rig.node->invoke_async(NodeRig::invocation(f, "\"hold\"")).value();
+  const std::string second = rig.node->invoke_async(NodeRig::invocation(f, "\"hold\"")).value();
+  const auto third = rig.node->invoke_async(NodeRig::invocation(f, "1"));
   REQUIRE_FALSE(third);
   CHECK(third.error().code == ErrorCode::kNoResources);
   gate.open();
   rig.answer_of(first);
   rig.answer_of(second);
-  CHECK_FALSE(rig.answer_of(rig.node->invoke_async(Rig::invocation(f, "1")).value()).failure);
+  CHECK_FALSE(rig.answer_of(rig.node->invoke_async(NodeRig::invocation(f, "1")).value()).failure);
 }
 
 TEST_CASE("A stop lets run what runs, and tells who waited that it was not started", "[node]") {
-  NodeOptions options = Rig::small();
+  NodeOptions options = NodeRig::small();
   options.total = {128, 8000};
-  Rig rig(options);
+  NodeRig rig(options);
   const FunctionPtr f = rig.create("f");
-  Gate gate(rig.runtime);
-  const std::string running = rig.node->invoke_async(Rig::invocation(f, "\"hold\"")).value();
-  gate.wait_for(1);
-  const std::string waiting = rig.node->invoke_async(Rig::invocation(f, "1")).value();
+  Gate gate;
+  rig.runtime.hold_at(gate);
+  const std::string running = rig.node->invoke_async(NodeRig::invocation(f, "\"hold\"")).value();
+  REQUIRE(gate.wait_for_arrivals(1));
+  const std::string waiting = rig.node->invoke_async(NodeRig::invocation(f, "1")).value();
   ExecutionReport refused;
   std::jthread opener([&] {
     refused = rig.answer_of(waiting);  // before what runs makes room for it
@@ -213,33 +188,33 @@ TEST_CASE("A stop lets run what runs, and tells who waited that it was not start
   REQUIRE(refused.failure);
   CHECK(refused.failure->message == "not started: the node is stopping");
   CHECK(rig.runtime.living == 0);
-  CHECK(rig.node->invoke_async(Rig::invocation(f, "1")).error().code == ErrorCode::kCancelled);
+  CHECK(rig.node->invoke_async(NodeRig::invocation(f, "1")).error().code == ErrorCode::kCancelled);
 }
 
 TEST_CASE("An update replaces the idle containers, a removal ends the function", "[node]") {
-  Rig rig;
+  NodeRig rig;
   const FunctionPtr f = rig.create("f");
-  Invocation first = Rig::invocation(f, "1");
+  Invocation first = NodeRig::invocation(f, "1");
   REQUIRE(rig.node->invoke(first));
   Function changed = *f;
   changed.memory_mb = 256;
   REQUIRE(rig.registry->update(changed, "print(2)"));
-  Invocation second = Rig::invocation(f, "2");
+  Invocation second = NodeRig::invocation(f, "2");
   const auto report = rig.node->invoke(second);
   REQUIRE(report);
   CHECK_FALSE(report->warm);
   CHECK(second.function->memory_mb == 256);
   REQUIRE(rig.registry->remove("f"));
-  Invocation third = Rig::invocation(f, "3");
+  Invocation third = NodeRig::invocation(f, "3");
   CHECK(rig.node->invoke(third).error().code == ErrorCode::kNotFound);
   while (rig.runtime.living != 0) std::this_thread::yield();
 }
 
 TEST_CASE("The status lists every function, those without containers as 0", "[node]") {
-  Rig rig;
+  NodeRig rig;
   const FunctionPtr f = rig.create("f");
   rig.create("g");
-  Invocation call = Rig::invocation(f, "1");
+  Invocation call = NodeRig::invocation(f, "1");
   REQUIRE(rig.node->invoke(call));
   const NodeStatus status = rig.node->status();
   CHECK(status.warm_containers == std::vector<std::pair<std::string, int>>{{"f", 1}, {"g", 0}});

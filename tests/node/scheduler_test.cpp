@@ -7,11 +7,6 @@ namespace {
 
 using Box = std::shared_ptr<CountingMailbox>;
 
-Lease lease_of(Placement placement) {
-  REQUIRE(std::holds_alternative<Lease>(placement));
-  return std::get<Lease>(std::move(placement));
-}
-
 TicketId ticket_of(const Placement& placement) {
   REQUIRE(std::holds_alternative<Ticket>(placement));
   return std::get<Ticket>(placement).id;

@@ -14,8 +14,6 @@
 namespace serverledge::test {
 namespace {
 
-TimePoint within(double time) { return later(system_clock().now(), from_seconds(time)); }
-
 /// An authority, what it has signed for an engine at 127.0.0.1 and for its client, and the same of a
 /// stranger.
 const char* const kMakeCertificates = R"(

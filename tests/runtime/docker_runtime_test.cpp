@@ -13,8 +13,6 @@
 namespace serverledge::test {
 namespace {
 
-TimePoint within(double time) { return later(system_clock().now(), from_seconds(time)); }
-
 std::string text_at(const HttpResponse& response, std::initializer_list<std::string_view> path) {
   const JsonDocument document = JsonDocument::parse(response.body).value();
   JsonValue value = document.root();

@@ -75,6 +75,9 @@ class DockerUnderTest final : public RuntimeUnderTest {
   std::unique_ptr<ContainerRuntime> runtime_;
 };
 
+/// The point in time in so many seconds.
+inline TimePoint within(double time) { return later(system_clock().now(), from_seconds(time)); }
+
 /// Ends the test as skipped if the engine lacks an image that examples/images/build.sh makes.
 void require_image(const DockerEngine& engine, const std::string& reference);
 

@@ -29,7 +29,7 @@ std::string frame(FrameType type, std::uint64_t id, const std::string& payload, 
   return std::string(header.data(), header.size()) + payload;
 }
 
-std::string answer(std::uint64_t id, const std::string& json) {
+std::string result_frame(std::uint64_t id, const std::string& json) {
   return frame(FrameType::kResult, id, std::string(4, '\0') + json);
 }
 
@@ -78,7 +78,7 @@ ErrorCode code(const Result<CallAnswer>& result) {
 
 TEST_CASE("a call is one frame with context and params, and its answer comes back", "[frame]") {
   const Pair pair;
-  pair.say(answer(7, "[1]"));
+  pair.say(result_frame(7, "[1]"));
   const auto got = pair.call(soon(), R"({"n":1})");
   REQUIRE(got);
   CHECK(got->result == "[1]");
@@ -92,9 +92,9 @@ TEST_CASE("an answer may come byte by byte, and be of any size up to the limit",
   const std::string json = '"' + std::string(3 << 20, 'x') + '"';
   std::thread worker([&] {
     pair.hear(16 + 4 + 2 + 2);
-    for (const char byte : answer(7, "true")) pair.say({&byte, 1});
+    for (const char byte : result_frame(7, "true")) pair.say({&byte, 1});
     pair.hear(16 + 4 + 2 + 2);
-    pair.say(answer(7, json));
+    pair.say(result_frame(7, json));
   });
   const auto small = pair.call();
   const auto large = pair.call();
@@ -110,7 +110,7 @@ TEST_CASE("params larger than the socket's buffer are sent whole", "[frame]") {
   std::string heard;
   std::thread worker([&] {
     heard = pair.hear(16 + 4 + 2 + params.size());
-    pair.say(answer(7, "1"));
+    pair.say(result_frame(7, "1"));
   });
   const auto got = pair.call(soon(), params);
   worker.join();
@@ -120,17 +120,17 @@ TEST_CASE("params larger than the socket's buffer are sent whole", "[frame]") {
 
 TEST_CASE("what is not the answer awaited is a broken protocol", "[frame]") {
   const Pair pair({.result_bytes = 100, .output_bytes = 10});
-  SECTION("another call's answer") { pair.say(answer(8, "1")); }
+  SECTION("another call's answer") { pair.say(result_frame(8, "1")); }
   SECTION("ready again") { pair.say(frame(FrameType::kReady, 0, R"({"Runtime":"x"})")); }
   SECTION("a call") { pair.say(frame(FrameType::kCall, 7, std::string(4, '\0') + "1")); }
   SECTION("garbage") { pair.say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"); }
   SECTION("an oversized length") {
     pair.say(frame(FrameType::kResult, 7, "").replace(0, 4, "\xff\xff\xff\x7f"));
   }
-  SECTION("a second answer") { pair.say(answer(7, "1") + answer(7, "2")); }
-  SECTION("half a frame more") { pair.say(answer(7, "1") + "x"); }
-  SECTION("a result that is not JSON") { pair.say(answer(7, "{1:2}")); }
-  SECTION("a result over the limit") { pair.say(answer(7, '"' + std::string(100, 'x') + '"')); }
+  SECTION("a second answer") { pair.say(result_frame(7, "1") + result_frame(7, "2")); }
+  SECTION("half a frame more") { pair.say(result_frame(7, "1") + "x"); }
+  SECTION("a result that is not JSON") { pair.say(result_frame(7, "{1:2}")); }
+  SECTION("a result over the limit") { pair.say(result_frame(7, '"' + std::string(100, 'x') + '"')); }
   SECTION("more output than asked for") {
     pair.say(frame(FrameType::kResult, 7, std::string("\x0b\0\0\0", 4) + "01234567890" + "1"));
   }
@@ -141,11 +141,11 @@ TEST_CASE("a call ends at its deadline, whether nothing, half an answer or a rea
   const Pair pair;
   SECTION("nothing") { CHECK(code(pair.call(at_once())) == ErrorCode::kDeadline); }
   SECTION("half a header") {
-    pair.say(answer(7, "1").substr(0, 9));
+    pair.say(result_frame(7, "1").substr(0, 9));
     CHECK(code(pair.call(at_once())) == ErrorCode::kDeadline);
   }
   SECTION("half a payload") {
-    pair.say(answer(7, "\"abc\"").substr(0, 20));
+    pair.say(result_frame(7, "\"abc\"").substr(0, 20));
     CHECK(code(pair.call(at_once())) == ErrorCode::kDeadline);
   }
   SECTION("nobody reads") {
@@ -168,7 +168,7 @@ TEST_CASE("the end of an instance ends its call", "[frame]") {
     Pair pair;
     std::thread worker([&] {
       pair.hear(16 + 4 + 2 + 2);
-      pair.say(answer(7, "\"abc\"").substr(0, 22));
+      pair.say(result_frame(7, "\"abc\"").substr(0, 22));
       pair.far.reset();
     });
     CHECK(code(pair.call()) == ErrorCode::kUnavailable);
@@ -193,7 +193,7 @@ TEST_CASE("the end of an instance ends its call", "[frame]") {
   SECTION("an answer that came before its death counts") {
     const FileDescriptor death(::eventfd(1, EFD_CLOEXEC));
     const Pair pair({}, death.get());
-    pair.say(answer(7, "1"));
+    pair.say(result_frame(7, "1"));
     CHECK(pair.call());
   }
 }

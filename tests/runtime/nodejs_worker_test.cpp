@@ -11,30 +11,28 @@
 using namespace serverledge;
 using Catch::Contains;
 using Catch::StartsWith;
+using test::expression;
+using test::patience;
 using test::WorkerProcess;
 
 namespace {
 
 // A worker of one CommonJS module.
-std::unique_ptr<WorkerProcess> worker(const std::string& code) {
+std::unique_ptr<WorkerProcess> nodejs_worker(const std::string& code) {
   return WorkerProcess::nodejs({.files = {{"f.js", code}}, .handler = "f"});
 }
 
 // A handler that returns what a JavaScript expression in the params gives.
-std::unique_ptr<WorkerProcess> evaluator() {
-  return worker(
+std::unique_ptr<WorkerProcess> nodejs_evaluator() {
+  return nodejs_worker(
       "class Own { constructor() { this.a = 1; } }\n"
       "module.exports = (params) => eval('(' + params.e + ')');\n");
 }
 
-std::string expression(const std::string& text) { return R"({"e":")" + text + R"("})"; }
-
-TimePoint patience() { return later(system_clock().now(), std::chrono::seconds(40)); }
-
 }  // namespace
 
 TEST_CASE("a Node.js function gets its params and its context and returns JSON", "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "module.exports = (params, context) => [params, context.RequestId, context.Function, "
       "context.MemoryMB,\n"
       "  context.Traceparent, context.RemainingSeconds > 29 && context.RemainingSeconds <= 30.5,\n"
@@ -46,7 +44,7 @@ TEST_CASE("a Node.js function gets its params and its context and returns JSON",
 }
 
 TEST_CASE("params reach a Node.js function as JSON.parse gives them", "[nodejs]") {
-  const auto f = worker("module.exports = (p) => p;\n");
+  const auto f = nodejs_worker("module.exports = (p) => p;\n");
   const std::string params =
       R"({"float":1.5,"text":"h\u0000é 漢 😀 </script>","empty":{},"list":[[],null,true],"":1,"ключ":"\"\\\n"})";
   CHECK(f->result(params) == params);
@@ -55,7 +53,7 @@ TEST_CASE("params reach a Node.js function as JSON.parse gives them", "[nodejs]"
 }
 
 TEST_CASE("what Node.js returns becomes one JSON text", "[nodejs]") {
-  const auto f = evaluator();
+  const auto f = nodejs_evaluator();
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"undefined", "null"},
       {"null", "null"},
@@ -78,7 +76,7 @@ TEST_CASE("what Node.js returns becomes one JSON text", "[nodejs]") {
 }
 
 TEST_CASE("what Node.js returns and is not JSON is an error that names its type and place", "[nodejs]") {
-  const auto f = evaluator();
+  const auto f = nodejs_evaluator();
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"NaN", "result: NaN is not JSON"},
       {"{x: [1, -Infinity]}", "result.x[1]: -Infinity is not JSON"},
@@ -115,7 +113,7 @@ TEST_CASE("what Node.js returns and is not JSON is an error that names its type 
 
 TEST_CASE("what a Node.js function throws comes back with name, message and its own stack alone",
           "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "const inner = (kind) => {\n"
       "  if (kind === 'null') return null.x;\n"
       "  if (kind === 'text') throw 'just text';\n"
@@ -149,7 +147,7 @@ TEST_CASE("what a Node.js function throws comes back with name, message and its 
 }
 
 TEST_CASE("a Promise or other thenable is awaited", "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));\n"
       "async function late(p) { await sleep(1); if (p.fail) throw new RangeError('inside'); return [p]; }\n"
       "module.exports = (p) => {\n"
@@ -167,7 +165,7 @@ TEST_CASE("a Promise or other thenable is awaited", "[nodejs]") {
 
 TEST_CASE("process.exit in a Node.js handler ends the process with that status", "[nodejs]") {
   const auto ended = [](const std::string& statement) {
-    const auto f = worker("module.exports = async () => { " + statement + " };\n");
+    const auto f = nodejs_worker("module.exports = async () => { " + statement + " };\n");
     const auto answer = f->call();
     REQUIRE_FALSE(answer);
     CHECK(answer.error().code == ErrorCode::kUnavailable);
@@ -181,7 +179,7 @@ TEST_CASE("process.exit in a Node.js handler ends the process with that status",
 }
 
 TEST_CASE("what a Node.js call prints is captured, from its timers and promises too", "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "console.log('import');\n"
       "const { pipeline } = require('stream/promises');\n"
       "module.exports = async (p) => {\n"
@@ -207,7 +205,7 @@ TEST_CASE("what a Node.js call prints is captured, from its timers and promises 
 }
 
 TEST_CASE("what is printed past a finished Node.js call reaches no other call", "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "let go; const wait = new Promise((resolve) => { go = resolve; });\n"
       "module.exports = async (p) => {\n"
       "  if (p.start) { wait.then(() => console.log('late')); return; }\n"
@@ -219,7 +217,7 @@ TEST_CASE("what is printed past a finished Node.js call reaches no other call", 
 }
 
 TEST_CASE("what nobody caught fails the Node.js call that it comes from, and no other", "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "const { setTimeout: sleep } = require('timers/promises');\n"
       "let other;\n"
       "module.exports = async (p) => {\n"
@@ -251,7 +249,7 @@ TEST_CASE("what nobody caught fails the Node.js call that it comes from, and no 
 }
 
 TEST_CASE("an error that a Node.js call leaves behind does not touch the next", "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "let fail;\n"
       "module.exports = async (p) => {\n"
       "  if (p.start) { new Promise((_, reject) => { fail = reject; }); return 1; }\n"
@@ -317,7 +315,7 @@ TEST_CASE("a Node.js handler that does not load is refused with the reason, and 
     CHECK_THAT(started.error().detail, Contains(one.traceback) && !Contains("worker.js:"));
     CHECK(WEXITSTATUS(f->wait()) == 1);
   }
-  const auto exits = worker("process.exit(5);\n");
+  const auto exits = nodejs_worker("process.exit(5);\n");
   const auto started = exits->ready();
   REQUIRE_FALSE(started);
   CHECK(started.error().code == ErrorCode::kUnavailable);
@@ -325,11 +323,11 @@ TEST_CASE("a Node.js handler that does not load is refused with the reason, and 
 }
 
 TEST_CASE("a Node.js handler that replaces globals or closes the channel harms itself alone", "[nodejs]") {
-  const auto global = worker(
+  const auto global = nodejs_worker(
       "JSON.stringify = JSON.parse = () => 'broken'; process.exit = () => {}; Promise.resolve = null;\n"
       "module.exports = async (p) => p;\n");
   CHECK(global->result(R"({"a":1})") == R"({"a":1})");
-  const auto closing = worker(
+  const auto closing = nodejs_worker(
       "module.exports = () => { for (let fd = 3; fd < 64; fd++) try { require('fs').closeSync(fd); } catch "
       "{} };\n");
   const auto answer = closing->call();
@@ -338,7 +336,7 @@ TEST_CASE("a Node.js handler that replaces globals or closes the channel harms i
 }
 
 TEST_CASE("garbage on the channel of a Node.js worker breaks the protocol", "[nodejs]") {
-  const auto f = worker(
+  const auto f = nodejs_worker(
       "module.exports = () => { for (let fd = 3; fd < 64; fd++) try { require('fs').writeSync(fd, "
       "'x'.repeat(100)); } catch {} return 1; };\n");
   const auto answer = f->call();

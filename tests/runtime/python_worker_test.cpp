@@ -9,29 +9,28 @@
 using namespace serverledge;
 using Catch::Contains;
 using Catch::StartsWith;
+using test::expression;
 using test::WorkerProcess;
 
 namespace {
 
-std::unique_ptr<WorkerProcess> worker(const std::string& code) {
+std::unique_ptr<WorkerProcess> python_worker(const std::string& code) {
   return WorkerProcess::python({.files = {{"f.py", code}}, .handler = "f.handler"});
 }
 
 // A handler that returns what a Python expression in the params gives.
-std::unique_ptr<WorkerProcess> evaluator() {
-  return worker(
+std::unique_ptr<WorkerProcess> python_evaluator() {
+  return python_worker(
       "import collections, datetime, decimal, enum, math\n"
       "class Own:\n    pass\n"
       "class Number(enum.IntEnum):\n    ONE = 1\n"
       "def handler(params, context):\n    return eval(params['e'])\n");
 }
 
-std::string expression(const std::string& text) { return R"({"e":")" + text + R"("})"; }
-
 }  // namespace
 
 TEST_CASE("a Python function gets its params and its context and returns JSON", "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "def handler(params, context):\n"
       "    left = context['RemainingSeconds']\n"
       "    return [params, context['RequestId'], context['Function'], context['MemoryMB'],\n"
@@ -44,8 +43,8 @@ TEST_CASE("a Python function gets its params and its context and returns JSON", 
 }
 
 TEST_CASE("params reach a Python function unchanged", "[python]") {
-  const auto f =
-      worker("def handler(p, c):\n    return {'p': p, 'types': [type(v).__name__ for v in p.values()]}\n");
+  const auto f = python_worker(
+      "def handler(p, c):\n    return {'p': p, 'types': [type(v).__name__ for v in p.values()]}\n");
   const std::string params =
       R"({"int":123456789012345678901234567890,"negative":-9007199254740993,"float":1.5,"text":"h\u0000é 漢 😀 </script>","empty":{},"list":[[],null,true],"":1,"ключ":"\"\\\n"})";
   CHECK(
@@ -56,7 +55,7 @@ TEST_CASE("params reach a Python function unchanged", "[python]") {
 }
 
 TEST_CASE("what Python returns becomes one JSON text", "[python]") {
-  const auto f = evaluator();
+  const auto f = python_evaluator();
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"None", "null"},
       {"True", "true"},
@@ -76,7 +75,7 @@ TEST_CASE("what Python returns becomes one JSON text", "[python]") {
 }
 
 TEST_CASE("what Python returns and is not JSON is an error that names its type and place", "[python]") {
-  const auto f = evaluator();
+  const auto f = python_evaluator();
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"{1, 2}", "result: set is not JSON"},
       {"{'items': [0, 1, 2, {3}]}", "result.items[3]: set is not JSON"},
@@ -108,7 +107,7 @@ TEST_CASE("what Python returns and is not JSON is an error that names its type a
 
 TEST_CASE("a Python exception comes back with type, message and a traceback of the function's code alone",
           "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "class Odd(Exception):\n"
       "    def __str__(self): raise ValueError('no')\n"
       "def inner(kind):\n"
@@ -144,14 +143,14 @@ TEST_CASE("a Python exception comes back with type, message and a traceback of t
 }
 
 TEST_CASE("a handler that cannot take the two arguments fails with Python's own words", "[python]") {
-  const auto f = worker("def handler(params):\n    return 1\n");
+  const auto f = python_worker("def handler(params):\n    return 1\n");
   const Failure failure = f->failure();
   CHECK(failure.message == "TypeError: handler() takes 1 positional argument but 2 were given");
   CHECK(failure.traceback == "TypeError: handler() takes 1 positional argument but 2 were given\n");
 }
 
 TEST_CASE("params with an integer that Python refuses to read are an exception, not the end", "[python]") {
-  const auto f = worker("def handler(p, c):\n    return 1\n");
+  const auto f = python_worker("def handler(p, c):\n    return 1\n");
   CHECK_THAT(f->failure("{\"a\":" + std::string(5000, '9') + "}").message,
              StartsWith("ValueError: Exceeds the limit"));
   CHECK(f->result() == "1");
@@ -159,7 +158,7 @@ TEST_CASE("params with an integer that Python refuses to read are an exception, 
 
 TEST_CASE("a Python coroutine or other awaitable is awaited, on a loop that lives from call to call",
           "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import asyncio\n"
       "loops = set()\n"
       "class Awaitable:\n"
@@ -187,7 +186,7 @@ TEST_CASE("a Python coroutine or other awaitable is awaited, on a loop that live
 }
 
 TEST_CASE("what a Python handler leaves in its context variables is not seen by the next call", "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import contextvars\n"
       "var = contextvars.ContextVar('var', default=0)\n"
       "var.set(7)\n"
@@ -198,7 +197,7 @@ TEST_CASE("what a Python handler leaves in its context variables is not seen by 
 
 TEST_CASE("sys.exit in a Python handler ends the process with that status", "[python]") {
   const auto ended = [](const std::string& statement) {
-    const auto f = worker(
+    const auto f = python_worker(
         "import os, sys, asyncio\n"
         "async def co(): sys.exit(6)\n"
         "def handler(p, c):\n    " +
@@ -218,7 +217,7 @@ TEST_CASE("sys.exit in a Python handler ends the process with that status", "[py
 }
 
 TEST_CASE("what a Python call prints is captured, from its threads, tasks and pools too", "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import asyncio, concurrent.futures, logging, sys, threading\n"
       "print('import')\n"
       "pool = concurrent.futures.ThreadPoolExecutor(1)\n"
@@ -250,7 +249,7 @@ TEST_CASE("what a Python call prints is captured, from its threads, tasks and po
 }
 
 TEST_CASE("what is printed past a finished Python call reaches no other call", "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import threading\n"
       "go, done = threading.Event(), threading.Event()\n"
       "def late():\n    go.wait(); print('late'); done.set()\n"
@@ -264,7 +263,7 @@ TEST_CASE("what is printed past a finished Python call reaches no other call", "
 }
 
 TEST_CASE("what is printed below Python goes nowhere, and standard input is empty", "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import os, subprocess\n"
       "def handler(p, c):\n"
       "    os.write(1, b'raw'); os.write(2, b'raw')\n"
@@ -280,7 +279,7 @@ TEST_CASE("what is printed below Python goes nowhere, and standard input is empt
 }
 
 TEST_CASE("an exception in a thread is printed to its Python call and ends nothing", "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import threading\n"
       "def fail(): raise ValueError('in thread')\n"
       "def handler(p, c):\n"
@@ -295,7 +294,7 @@ TEST_CASE("an exception in a thread is printed to its Python call and ends nothi
 
 TEST_CASE("a Python handler runs in the main thread of its worker, where signals and timers work",
           "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import signal, threading, time\n"
       "def handler(p, c):\n"
       "    def late(*_): raise TimeoutError('alarm')\n"
@@ -358,7 +357,7 @@ TEST_CASE("a Python handler that does not load is refused with the reason, and t
 }
 
 TEST_CASE("a child that a Python handler forks and lets return answers nothing", "[python]") {
-  const auto f = worker(
+  const auto f = python_worker(
       "import os\n"
       "def handler(p, c):\n"
       "    pid = os.fork()\n"
@@ -372,7 +371,7 @@ TEST_CASE("a child that a Python handler forks and lets return answers nothing",
 }
 
 TEST_CASE("a Python handler that closes the channel loses it, and its worker ends", "[python]") {
-  const auto f = worker("import os\ndef handler(p, c):\n    os.closerange(3, 256)\n    return 1\n");
+  const auto f = python_worker("import os\ndef handler(p, c):\n    os.closerange(3, 256)\n    return 1\n");
   const auto answer = f->call();
   REQUIRE_FALSE(answer);
   CHECK(answer.error().code == ErrorCode::kUnavailable);
@@ -387,16 +386,18 @@ TEST_CASE("garbage on the channel, or a second answer, breaks the protocol and n
       "    for fd in range(3, 64):\n"
       "        try: s = socket.socket(fileno=os.dup(fd)); s.getpeername(); return s\n"
       "        except OSError: pass\n";
-  const auto garbage = worker(find + "def handler(p, c):\n    channel().sendall(b'x' * 100)\n    return 1\n");
+  const auto garbage =
+      python_worker(find + "def handler(p, c):\n    channel().sendall(b'x' * 100)\n    return 1\n");
   auto answer = garbage->call();
   REQUIRE_FALSE(answer);
   CHECK(answer.error().code == ErrorCode::kInvalid);
 
-  const auto forged = worker(find +
-                             "def handler(p, c):\n"
-                             "    body = b'\\0\\0\\0\\0' + b'\"forged\"'\n"
-                             "    channel().sendall(struct.pack('<IBBHQ', len(body), 3, 0, 0, 2) + body)\n"
-                             "    return 1\n");
+  const auto forged =
+      python_worker(find +
+                    "def handler(p, c):\n"
+                    "    body = b'\\0\\0\\0\\0' + b'\"forged\"'\n"
+                    "    channel().sendall(struct.pack('<IBBHQ', len(body), 3, 0, 0, 2) + body)\n"
+                    "    return 1\n");
   answer = forged->call();  // its id is 1: the forged answer is meant for the call after it
   REQUIRE_FALSE(answer);
   CHECK(answer.error().code == ErrorCode::kInvalid);

@@ -22,8 +22,6 @@ namespace {
 
 constexpr int kListener = 3;
 
-TimePoint patience() { return later(system_clock().now(), std::chrono::seconds(40)); }
-
 FileDescriptor listen_at(const std::string& path) {
   FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};

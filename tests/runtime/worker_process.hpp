@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -60,5 +61,11 @@ class WorkerProcess {
   bool ready_ = false;
   std::uint64_t last_id_ = 0;
 };
+
+/// The params of a call of a handler that evaluates their member "e".
+inline std::string expression(const std::string& text) { return R"({"e":")" + text + R"("})"; }
+
+/// Until when a worker has to answer.
+inline TimePoint patience() { return later(system_clock().now(), std::chrono::seconds(40)); }
 
 }  // namespace serverledge::test

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "serverledge/core/clock.hpp"
+#include "support/skip.hpp"
 
 namespace serverledge::test {
 namespace {
@@ -67,7 +68,12 @@ void make_certificates(const TemporaryFolder& folder) {
 
 }  // namespace
 
-bool EtcdProcess::installed() { return ::access(kEtcd, X_OK) == 0 && ::access(kEtcdctl, X_OK) == 0; }
+EtcdProcess::Options wanted_etcd(std::vector<std::string> arguments, bool tls) {
+  if (::access(kEtcd, X_OK) != 0 || ::access(kEtcdctl, X_OK) != 0) {
+    skip_test("etcd-server or etcd-client is not installed");
+  }
+  return {.arguments = std::move(arguments), .tls = tls};
+}
 
 EtcdProcess::EtcdProcess(Options options) : options_(std::move(options)) {
   if (options_.tls) make_certificates(folder_);

@@ -25,9 +25,6 @@ class EtcdProcess {
   EtcdProcess(const EtcdProcess&) = delete;
   EtcdProcess& operator=(const EtcdProcess&) = delete;
 
-  /// Whether this machine has etcd.
-  static bool installed();
-
   /// "127.0.0.1:<port>".
   const std::string& address() const { return address_; }
   /// PEM files, with tls: of the authority, the client and its key.
@@ -66,5 +63,8 @@ class EtcdProcess {
   std::string peer_;
   pid_t pid_ = -1;
 };
+
+/// How to start an etcd. Skips the test where there is none.
+EtcdProcess::Options wanted_etcd(std::vector<std::string> arguments = {}, bool tls = false);
 
 }  // namespace serverledge::test

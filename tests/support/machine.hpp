@@ -1,8 +1,10 @@
 #pragma once
 
+#include <catch2/catch.hpp>
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "serverledge/node/scheduler.hpp"
@@ -29,6 +31,12 @@ inline FunctionPtr make_function(std::string name, std::int64_t memory_mb = 128,
   function.handler = "f.handler";
   function.revision = revision;
   return std::make_shared<const Function>(std::move(function));
+}
+
+/// The lease of a call that was placed at once.
+inline Lease lease_of(Placement placement) {
+  REQUIRE(std::holds_alternative<Lease>(placement));
+  return std::get<Lease>(std::move(placement));
 }
 
 /// A container that is only there.

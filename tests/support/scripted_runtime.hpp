@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "serverledge/core/container_runtime.hpp"
+#include "support/gate.hpp"
 
 namespace serverledge::testing {
 
@@ -22,6 +23,15 @@ class ScriptedRuntime final : public ContainerRuntime {
   };
   /// What a start does; the default succeeds at once.
   std::function<Result<void>(const Function&)> on_create = [](const Function&) { return Result<void>(); };
+
+  /// From here on, calls with the params "hold" stay in their container until the gate is opened; the others
+  /// echo theirs at once.
+  void hold_at(test::Gate& gate) {
+    on_call = [&gate](const Function&, const Call& call) {
+      if (call.params == "\"hold\"") gate.wait();
+      return Reply{.result = std::string(call.params), .failure = {}, .output = {}, .doomed = false};
+    };
+  }
 
   std::atomic<int> created{0};
   std::atomic<int> living{0};
