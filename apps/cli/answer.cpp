@@ -51,7 +51,7 @@ std::string execution_failure(const JsonValue& error) {
   return text;
 }
 
-std::string reason(std::string_view body) {
+std::string reason_in(std::string_view body) {
   const auto document = JsonDocument::parse(body);
   if (!document) return std::string(trimmed(body));
   const JsonValue root = document->root();
@@ -84,7 +84,7 @@ void print_body(std::string_view body) {
 }
 
 std::string refusal(const HttpResponse& answer) {
-  std::string why = reason(answer.body);
+  std::string why = reason_in(answer.body);
   if (why.empty()) why = meaning_of(answer.status);
   std::string text = fmt::format("the node answered {}: {}", answer.status, why);
   if (const auto* wait = answer.headers.find("Retry-After"))

@@ -12,7 +12,7 @@
 namespace serverledge::cli {
 namespace {
 
-struct Options {
+struct CreateOptions {
   FunctionRecord record;
   std::string source;
   std::vector<std::string> inputs;
@@ -43,7 +43,7 @@ Result<std::vector<Parameter>> typed(const std::vector<std::string>& arguments, 
 }
 
 // The options that belong together. An empty text if they are right.
-std::string contradiction(const Options& options) {
+std::string contradiction(const CreateOptions& options) {
   const bool custom = options.record.runtime == "custom";
   if (custom && options.record.custom_image.empty()) return "runtime custom needs --custom_image";
   if (custom && !options.source.empty())
@@ -54,7 +54,7 @@ std::string contradiction(const Options& options) {
   return {};
 }
 
-int run(const Options& options, NodeClient& node) {
+int create(const CreateOptions& options, NodeClient& node) {
   if (const auto wrong = contradiction(options); !wrong.empty()) return fail(kUsage, wrong);
   const auto inputs = typed(options.inputs, "--input");
   if (!inputs) return fail(kSignature, inputs.error().message);
@@ -77,7 +77,7 @@ int run(const Options& options, NodeClient& node) {
 }  // namespace
 
 Action define_create(CLI::App& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CreateOptions>();
   FunctionRecord& record = options->record;
   record.runtime = "python314";
   record.memory_mb = 128;
@@ -97,7 +97,7 @@ Action define_create(CLI::App& command) {
   command.add_option("--custom_image", record.custom_image, "Image of a function with --runtime custom");
   add_repeatable(command, "-i,--input", options->inputs, "An input <name>:<type>. May be repeated");
   add_repeatable(command, "-o,--output", options->outputs, "An output <name>:<type>. May be repeated");
-  return [options](NodeClient& node) { return run(*options, node); };
+  return [options](NodeClient& node) { return create(*options, node); };
 }
 
 }  // namespace serverledge::cli

@@ -16,7 +16,7 @@ namespace {
 // The node ends a call long before: by the function's own limit.
 constexpr Duration kCallLimit = std::chrono::hours(24);
 
-struct Options {
+struct InvokeOptions {
   std::string function;
   double max_response_time = -1;
   int qos_class = 0;
@@ -27,7 +27,7 @@ struct Options {
   bool raw = false;
 };
 
-std::string request_body(const Options& options, const std::string& params) {
+std::string request_body(const InvokeOptions& options, const std::string& params) {
   std::string body;
   JsonWriter writer(body);
   writer.begin_object();
@@ -58,7 +58,7 @@ int show_raw(const Result<HttpResponse>& answer) {
   return kOk;
 }
 
-int run(const Options& options, NodeClient& node) {
+int invoke(const InvokeOptions& options, NodeClient& node) {
   const auto params = parameters(options.arguments, options.params_file);
   if (!params) return fail(kUsage, params.error().message);
   const auto answer =
@@ -69,7 +69,7 @@ int run(const Options& options, NodeClient& node) {
 }  // namespace
 
 Action define_invoke(CLI::App& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InvokeOptions>();
   command.add_option("-f,--function", options->function, "Name of the function")->required();
   command.add_option("--resptime", options->max_response_time,
                      "Longest wait until the call starts, in seconds; past that it is rejected (-1: none)");
@@ -85,7 +85,7 @@ Action define_invoke(CLI::App& command) {
   command
       .add_flag("--raw", options->raw, "Print just the function's result (and what it printed, on stderr)")
       ->excludes(asynchronous);
-  return [options](NodeClient& node) { return run(*options, node); };
+  return [options](NodeClient& node) { return invoke(*options, node); };
 }
 
 }  // namespace serverledge::cli

@@ -14,7 +14,7 @@ namespace {
 constexpr Duration kFirstPause = std::chrono::milliseconds(20);
 constexpr Duration kLongestPause = std::chrono::milliseconds(500);
 
-struct Options {
+struct PollOptions {
   std::string request;
   double wait = 0;
 };
@@ -25,7 +25,7 @@ bool may_be_pending(const HttpResponse& answer) {
   return answer.status == 404 && (answer.body.empty() || answer.body.starts_with("pending"));
 }
 
-int run(const Options& options, NodeClient& node) {
+int poll(const PollOptions& options, NodeClient& node) {
   const std::string path = "/poll/" + percent_encoded(options.request);
   const TimePoint deadline = later(system_clock().now(), from_seconds(options.wait));
   auto answer = node.get(path);
@@ -46,13 +46,13 @@ int run(const Options& options, NodeClient& node) {
 }  // namespace
 
 Action define_poll(CLI::App& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PollOptions>();
   command.add_option("--request", options->request, "The id that 'invoke --async' printed")->required();
   command
       .add_option("--wait", options->wait,
                   "Ask again until it has finished, for at most that many seconds (0)")
       ->check(CLI::NonNegativeNumber);
-  return [options](NodeClient& node) { return run(*options, node); };
+  return [options](NodeClient& node) { return poll(*options, node); };
 }
 
 }  // namespace serverledge::cli

@@ -11,7 +11,7 @@ namespace {
 // Images may have to be pulled first.
 constexpr Duration kPrewarmLimit = std::chrono::minutes(30);
 
-struct Options {
+struct PrewarmOptions {
   std::string function;
   std::int64_t count = 1;
   bool force_pull = false;
@@ -20,7 +20,7 @@ struct Options {
 }  // namespace
 
 Action define_prewarm(CLI::App& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PrewarmOptions>();
   command.add_option("-f,--function", options->function, "Name of the function")->required();
   command
       .add_option("-c,--count", options->count, "Containers to start; 0: only prepare for starting some (1)")

@@ -9,7 +9,7 @@
 namespace serverledge {
 namespace {
 
-Unexpected wrong(const char* name, std::string_view expected) {
+Unexpected wrong_variable(const char* name, std::string_view expected) {
   return Unexpected(ErrorCode::kInvalid, std::string(name) + " must be " + std::string(expected));
 }
 
@@ -28,7 +28,7 @@ Result<void> read_number(const Environment& environment, const char* name, Numbe
   if (!text || text->empty()) return {};
   const std::optional<Number> number = parse<Number>(*text);
   if (!number || *number < 0 || *number > most) {
-    return wrong(name, "a number from 0 to " + std::to_string(most) + ", not \"" + *text + '"');
+    return wrong_variable(name, "a number from 0 to " + std::to_string(most) + ", not \"" + *text + '"');
   }
   value = *number;
   return {};
@@ -39,7 +39,7 @@ Result<void> read_timeout(const Environment& environment, std::optional<Duration
   if (!text || text->empty()) return {};
   const std::optional<double> seconds = parse<double>(*text);
   if (!seconds || !std::isfinite(*seconds) || *seconds <= 0) {
-    return wrong("EXECUTOR_TIMEOUT_SEC", "a number of seconds above 0, not \"" + *text + '"');
+    return wrong_variable("EXECUTOR_TIMEOUT_SEC", "a number of seconds above 0, not \"" + *text + '"');
   }
   timeout = from_seconds(*seconds);
   return {};
@@ -60,7 +60,7 @@ Result<ExecutorSettings> read_settings(const Environment& environment) {
   }
   if (const auto line = environment("CUSTOM_CMD")) {
     Result<std::vector<std::string>> words = split_command_line(*line);
-    if (!words) return wrong("CUSTOM_CMD", "a command: " + words.error().message);
+    if (!words) return wrong_variable("CUSTOM_CMD", "a command: " + words.error().message);
     settings.command = std::move(*words);
   }
   settings.context = environment("CONTEXT");

@@ -35,6 +35,16 @@ def sources_of(file, build, root):
     return [f for f in files if root in f.parents and not {build, root / "tests"} & set(f.parents)]
 
 
+def compiled_files(build, root):
+    """Of the database what is to be checked: file, its sources, entry; most sources first, as tests take some of a program's."""
+    files = []
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        file = pathlib.Path(entry["file"])
+        if sources := set(sources_of(file, build, root)):
+            files.append((file, sources, entry))
+    return sorted(files, key=lambda file: -len(file[1]))
+
+
 def included_files(build, root):
     """The project's own files of every object, from ninja's dependency log."""
     files, current = {}, None
@@ -83,16 +93,16 @@ def main():
     verdicts = build / "tidy"
     verdicts.mkdir(exist_ok=True)
 
-    pending, known = {}, 0
-    for entry in json.loads((build / "compile_commands.json").read_text()):
-        source = pathlib.Path(entry["file"])
-        if not sources_of(source, build, root):
+    pending, known, covered = {}, 0, set()
+    for source, sources, entry in compiled_files(build, root):
+        if sources <= covered:
             continue
+        covered |= sources
         key = key_of(entry, included, common)
         if key and (verdicts / key).exists():
             known += 1
         else:
-            pending.setdefault(str(source), []).extend([verdicts / key] if key else [])
+            pending[str(source)] = verdicts / key if key else None
     print(f"clang-tidy: {len(pending)} files to check, {known} known to be clean", flush=True)
 
     failed = 0
@@ -102,10 +112,9 @@ def main():
             source = futures[future]
             clean, output, errors, seconds = future.result()
             print(f"  [{count}/{len(pending)}] {pathlib.Path(source).relative_to(root)} ({seconds:.0f} s)", flush=True)
-            if clean:
-                for verdict in pending[source]:
-                    verdict.touch()
-            else:
+            if clean and pending[source]:
+                pending[source].touch()
+            if not clean:
                 failed += 1
                 print(output or errors, flush=True)
     if failed:
