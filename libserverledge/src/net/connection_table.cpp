@@ -17,6 +17,7 @@ constexpr std::uint64_t kWakeOne = ~std::uint64_t{0};
 constexpr std::uint64_t kWakeAll = ~std::uint64_t{1};
 constexpr std::uint64_t kIndexMask = 0xffffffffU;
 constexpr std::size_t kBatchMax = 64;
+constexpr std::uint32_t kOffered = EPOLLIN | EPOLLONESHOT;
 
 constexpr std::uint64_t generation_of(std::uint64_t state) { return state >> 32U; }
 
@@ -25,11 +26,15 @@ FileDescriptor checked(int fd, const char* what) {
   return FileDescriptor(fd);
 }
 
-void add_event_fd(int epoll, int fd, std::uint32_t events, std::uint64_t data) {
+int control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t data) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = data;
-  if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+  return epoll_ctl(epoll, operation, fd, &event);
+}
+
+void register_fd(int epoll, int fd, std::uint32_t events, std::uint64_t data) {
+  if (control(epoll, EPOLL_CTL_ADD, fd, events, data) != 0) {
     throw std::system_error(errno, std::generic_category(), "epoll_ctl");
   }
 }
@@ -39,13 +44,16 @@ void add_event_fd(int epoll, int fd, std::uint32_t events, std::uint64_t data) {
 ConnectionTable::ConnectionTable(std::size_t connections_max, const RequestReader::Limits& limits,
                                  BodyBudget& budget)
     : epoll_(checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+      offer_(checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       one_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       all_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       limits_(limits),
       budget_(budget),
       slots_(connections_max) {
-  add_event_fd(epoll_.get(), one_.get(), EPOLLIN | EPOLLET, kWakeOne);
-  add_event_fd(epoll_.get(), all_.get(), EPOLLIN, kWakeAll);
+  register_fd(epoll_.get(), one_.get(), EPOLLIN | EPOLLET, kWakeOne);
+  register_fd(epoll_.get(), all_.get(), EPOLLIN, kWakeAll);
+  register_fd(offer_.get(), all_.get(), EPOLLIN, kWakeAll);
+  register_fd(offer_.get(), epoll_.get(), kOffered, 0);
 }
 
 ConnectionTable::~ConnectionTable() {
@@ -87,10 +95,8 @@ Connection* ConnectionTable::add(FileDescriptor fd, std::string address, TimePoi
   open_.fetch_add(1);
   // Owned before it is registered: from then on any thread may take an event of it.
   connection->state_.fetch_or(Connection::kOpen | Connection::kOwned);
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
-  event.data.u64 = event_data(*connection);
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, number, &event) == 0) return connection;
+  const std::uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+  if (control(epoll_.get(), EPOLL_CTL_ADD, number, events, event_data(*connection)) == 0) return connection;
   close(*connection);
   return nullptr;
 }
@@ -106,6 +112,22 @@ std::size_t ConnectionTable::wait(std::span<Connection*> claimed, int millisecon
     if (Connection* connection = take_event(event.data.u64, event.events)) claimed[taken++] = connection;
   }
   return taken;
+}
+
+bool ConnectionTable::follow(int milliseconds) {
+  epoll_event event{};
+  return epoll_wait(offer_.get(), &event, 1, milliseconds) > 0;
+}
+
+bool ConnectionTable::lead() {
+  if (led_.exchange(true)) return false;
+  control(offer_.get(), EPOLL_CTL_MOD, epoll_.get(), 0, 0);
+  return true;
+}
+
+void ConnectionTable::offer_lead() {
+  led_.store(false);
+  control(offer_.get(), EPOLL_CTL_MOD, epoll_.get(), kOffered, 0);
 }
 
 Connection* ConnectionTable::take_event(std::uint64_t data, std::uint32_t events) {
@@ -157,10 +179,8 @@ bool ConnectionTable::release(Connection& connection) noexcept {
 void ConnectionTable::watch_writable(Connection& connection, bool writable) {
   if (connection.writable_watched == writable) return;
   connection.writable_watched = writable;
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (writable ? EPOLLOUT : 0U);
-  event.data.u64 = event_data(connection);
-  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, connection.fd_.get(), &event);
+  const std::uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET | (writable ? EPOLLOUT : 0U);
+  control(epoll_.get(), EPOLL_CTL_MOD, connection.fd_.get(), events, event_data(connection));
 }
 
 void ConnectionTable::close(Connection& connection) {

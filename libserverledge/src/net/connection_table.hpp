@@ -14,7 +14,11 @@
 
 namespace serverledge {
 
-/// The connections of a server and the epoll instance that tells of them. Thread-safe.
+/// The connections of a server and the epoll instances that tell of them. Thread-safe.
+///
+/// One thread at a time, the *leader*, is to wait for events (the pattern Leader/Followers of Schmidt et al.,
+/// Pattern-Oriented Software Architecture, volume 2): were there several, a request that comes in two packets
+/// would wake two. The others follow, and are woken by an event only while the lead is offered.
 ///
 /// A connection is registered once, edge-triggered: that saves re-arming it, a system call per request, and
 /// it goes on telling of a peer that hangs up while its request is being handled. In return an event may
@@ -39,9 +43,16 @@ class ConnectionTable {
   /// Waits for events, at most `milliseconds` (-1: for ever), and claims what they are about. Returns how
   /// many connections the caller now owns.
   std::size_t wait(std::span<Connection*> claimed, int milliseconds);
-  /// Makes one wait() return.
+  /// Waits until there is an event while the lead is offered, at most `milliseconds`. True: there is, and
+  /// only the caller was told, who should take the lead.
+  bool follow(int milliseconds);
+  /// Takes the lead; false: another has it.
+  bool lead();
+  /// Leaves the lead: the next event, or one that is there already, wakes a follower.
+  void offer_lead();
+  /// Is an event of its own: makes one wait() return.
   void wake_one();
-  /// Makes every wait() return at once from now on.
+  /// Makes every wait() and follow() return at once from now on.
   void wake_all();
 
   /// Claims a connection that is open and owned by nobody.
@@ -65,6 +76,8 @@ class ConnectionTable {
   Connection* free_slot();
 
   FileDescriptor epoll_;
+  FileDescriptor offer_;  // the followers' epoll instance: tells of the other one, once for every offer
+  std::atomic<bool> led_{false};
   FileDescriptor one_;  // an event fd, edge-triggered
   FileDescriptor all_;  // an event fd, level-triggered
   const RequestReader::Limits& limits_;

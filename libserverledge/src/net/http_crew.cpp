@@ -82,6 +82,7 @@ HttpServerLoad HttpCrew::load() const {
 bool HttpCrew::start_worker() {
   const std::lock_guard lock(mutex_);
   Worker& worker = workers_.emplace_back();
+  worker.gauge.before_long = [this, &worker] { offer_lead(worker); };
   arriving_.fetch_add(1);
   try {
     worker.thread = std::thread([this, &worker] { work(worker); });
@@ -102,12 +103,13 @@ void HttpCrew::work(Worker& worker) {
     Connection* connection = take_waiting();
     if (connection == nullptr) {
       const TimePoint since = system_clock().now();
-      const std::size_t count = wait_for_events(claimed);
+      const std::size_t count = wait_for_events(worker, claimed);
       if (stopping_) return;
       if (count == 0) {
         const bool long_idle = system_clock().now() - since >= options_.thread_idle_timeout;
-        if (long_idle && may_leave(worker)) return;
-        continue;
+        if (!long_idle || !may_leave(worker)) continue;
+        offer_lead(worker);
+        return;
       }
       connection = claimed[0];
       // The rest is for anyone: this thread may be in a handler for long.
@@ -118,14 +120,24 @@ void HttpCrew::work(Worker& worker) {
   }
 }
 
-std::size_t HttpCrew::wait_for_events(std::span<Connection*> claimed) {
-  idle_.fetch_add(1);
-  // Whoever queues a connection looks at idle_ afterwards; we look at the queue after saying that we are
-  // idle.
+std::size_t HttpCrew::wait_for_events(Worker& worker, std::span<Connection*> claimed) {
   const int limit = poll_milliseconds(TimePoint(options_.thread_idle_timeout), TimePoint{});
-  const std::size_t count = waiting_count_.load() > 0 ? 0 : table_.wait(claimed, limit);
+  std::size_t count = 0;
+  idle_.fetch_add(1);
+  worker.leads = worker.leads || table_.lead();
+  if (!worker.leads) {
+    worker.leads = table_.follow(limit) && table_.lead();
+  } else if (waiting_count_.load() == 0) {
+    // Whoever queues a connection looks at idle_ afterwards; we look at the queue after saying that we are
+    // idle.
+    count = table_.wait(claimed, limit);
+  }
   idle_.fetch_sub(1);
   return count;
+}
+
+void HttpCrew::offer_lead(Worker& worker) {
+  if (std::exchange(worker.leads, false)) table_.offer_lead();
 }
 
 Connection* HttpCrew::take_waiting() {

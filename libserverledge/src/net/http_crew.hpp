@@ -17,9 +17,10 @@
 
 namespace serverledge {
 
-/// The threads of a running server. The *workers* wait for events and serve connections. The *keeper*
-/// accepts, gives up connections whose time has passed, starts further workers when they are needed and, when
-/// there may be no more, answers in their place that the node is busy; it runs no handler that may block.
+/// The threads of a running server. The *workers* serve connections; the leader of them (see ConnectionTable)
+/// waits for events, reads what has come, and offers the lead before it runs a handler. The *keeper* accepts,
+/// gives up connections whose time has passed, starts further workers when they are needed and, when there
+/// may be no more, answers in their place that the node is busy; it runs no handler that may block.
 /// Thread-safe.
 class HttpCrew {
  public:
@@ -39,6 +40,7 @@ class HttpCrew {
  private:
   struct Worker {
     HandlerGauge gauge;
+    bool leads = false;  // its thread's own
     std::thread thread;
   };
   struct Waiting {
@@ -49,7 +51,8 @@ class HttpCrew {
   // The workers (http_crew.cpp).
   bool start_worker();
   void work(Worker& worker);
-  std::size_t wait_for_events(std::span<Connection*> claimed);
+  std::size_t wait_for_events(Worker& worker, std::span<Connection*> claimed);
+  void offer_lead(Worker& worker);
   Connection* take_waiting();
   void push_waiting(std::span<Connection* const> connections);
   void give_up(Connection& connection);
@@ -91,7 +94,7 @@ class HttpCrew {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> draining_{false};
   std::atomic<bool> keeper_watches_{false};
-  std::atomic<std::ptrdiff_t> idle_{0};  // workers that wait for events, or are about to
+  std::atomic<std::ptrdiff_t> idle_{0};  // workers that wait for events or the lead, or are about to
   std::atomic<std::size_t> waiting_count_{0};
   std::atomic<std::size_t> arriving_{0};  // workers that were started, and do not run yet
 

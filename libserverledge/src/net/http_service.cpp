@@ -20,6 +20,10 @@ HttpResponse error_response(int status, const std::string& message) {
   return response;
 }
 
+void long_begins(const HandlerGauge& gauge) {
+  if (gauge.before_long) gauge.before_long();
+}
+
 }  // namespace
 
 HttpService::HttpService(const HttpServerOptions& options, const RouteTable& routes, ConnectionTable& table,
@@ -39,7 +43,7 @@ void HttpService::serve(Connection& connection, Effort effort, HandlerGauge& gau
     if (connection.has_output()) {
       go = send(connection);
     } else if (connection.lingering) {
-      go = linger(connection);
+      go = linger(connection, gauge);
     } else {
       switch (connection.reader.advance()) {
         case RequestReader::State::kHeadWhole:
@@ -53,7 +57,7 @@ void HttpService::serve(Connection& connection, Effort effort, HandlerGauge& gau
           break;
         case RequestReader::State::kNeedsHead:
         case RequestReader::State::kNeedsBody:
-          go = connection.exhausted ? pause(connection) : receive(connection);
+          go = connection.exhausted ? pause(connection) : receive(connection, gauge);
           break;
       }
     }
@@ -79,7 +83,7 @@ HttpService::Go HttpService::send(Connection& connection) {
   return Go::kOn;
 }
 
-HttpService::Go HttpService::receive(Connection& connection) {
+HttpService::Go HttpService::receive(Connection& connection, HandlerGauge& gauge) {
   const bool had_begun = connection.reader.has_begun();
   switch (connection.read()) {
     case Connection::Read::kEnd:
@@ -90,12 +94,13 @@ HttpService::Go HttpService::receive(Connection& connection) {
       break;
   }
   if (!had_begun) connection.reader.request().arrival = clock_.now();
+  if (!connection.exhausted) long_begins(gauge);  // it may be a body without end
   // The end of the stream was announced together with these bytes: it will not be announced again.
   if (connection.gone()) connection.exhausted = false;
   return Go::kOn;
 }
 
-HttpService::Go HttpService::linger(Connection& connection) {
+HttpService::Go HttpService::linger(Connection& connection, HandlerGauge& gauge) {
   if (clock_.now() >= connection.deadline()) return close(connection);
   switch (connection.discard()) {
     case Connection::Read::kEnd:
@@ -103,6 +108,7 @@ HttpService::Go HttpService::linger(Connection& connection) {
     case Connection::Read::kNothing:
       return table_.release(connection) ? Go::kAway : Go::kOn;
     case Connection::Read::kSome:
+      long_begins(gauge);
       break;
   }
   return Go::kOn;
@@ -184,6 +190,7 @@ HttpResponse HttpService::respond(Connection& connection, Effort effort, Handler
       if (system_clock().now() - since < kBlockedAfter) gauge.quick.fetch_add(1, std::memory_order_relaxed);
     }
   };
+  long_begins(gauge);
   const Presence presence(gauge);
   return route->handler(request);
 }

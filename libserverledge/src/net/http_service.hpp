@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 
 #include "net/answer_writer.hpp"
@@ -12,6 +13,7 @@ namespace serverledge {
 
 /// Where a thread says that it is in a handler, for those who decide whether more threads are needed.
 struct alignas(64) HandlerGauge {
+  std::function<void()> before_long;  ///< called before what may take long; may be empty
   std::atomic<Duration::rep> since{
       0};  ///< when it entered the handler that it is in, on the machine's clock; 0: none
   std::atomic<std::uint64_t> quick{0};  ///< handlers that returned before they counted as blocked
@@ -50,8 +52,8 @@ class HttpService {
   enum class Go { kOn, kAway };  // kAway: the connection is no longer ours
 
   Go send(Connection& connection);
-  Go receive(Connection& connection);
-  Go linger(Connection& connection);
+  Go receive(Connection& connection, HandlerGauge& gauge);
+  Go linger(Connection& connection, HandlerGauge& gauge);
   Go pause(Connection& connection);
   Go close(Connection& connection);
   TimePoint deadline_of(Connection& connection) const;
