@@ -5,6 +5,8 @@
 //                 -> 200 {"Success", "Result", "Output"}; {"Success": false, "Output", "Error": {"Kind", "Message",
 //                 "Traceback"}} when it failed
 //   POST /load    {"Handler", "HandlerDir"}: only loads it -> 200 {"Success"}, with "Error" when it does not load
+//   GET  /frames  with Connection: Upgrade and Upgrade: serverledge-frames
+//                 -> 101, and from then on frames (worker_frames.js): the peer loads a handler and makes calls of it
 //
 // A header Serverledge-Call of letters and digits comes back in the answer: it tells that from one made up earlier. What
 // is no such request gets a 4xx with the same "Error", of kind "protocol". docs/images.md says it all, and names the
@@ -13,22 +15,26 @@
 const http = require('node:http');
 
 const { Call, Context, explain, install, load, report } = require('./worker_call.js');
+const { FrameConnection } = require('./worker_frames.js');
 
 const MAX_CONNECTIONS = 256;
 const MAX_HEAD = 16 * 1024;
 const HEAD_PATIENCE_MS = 10_000;
 const REQUEST_PATIENCE_MS = 120_000;
+const FRAME_PATIENCE_MS = 60_000;
+const FRAMES = 'serverledge-frames';
 
 // Taken before any code of the function's can replace them.
 const { parse, stringify } = JSON;
 const exit = process.exit.bind(process);
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-// A request that is answered with an error of HTTP.
+// A request that is answered with an error of HTTP, and with further header fields if there are.
 class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, message, fields = {}) {
     super(message);
     this.status = status;
+    this.fields = fields;
   }
 }
 
@@ -96,8 +102,9 @@ async function serve(request, response) {
   try {
     const body = await new Promise((whole, refuse) => collect(request, whole, refuse));
     const { url, method } = request;
-    if (url !== '/invoke' && url !== '/load') throw new Refused(404, 'there is only /invoke and /load');
-    if (method !== 'POST') throw new Refused(405, `${url} takes POST`);
+    if (url === '/frames') throw refuseUpgrade(request, response);
+    if (url !== '/invoke' && url !== '/load') throw new Refused(404, 'there is only /invoke, /load and /frames');
+    if (method !== 'POST') throw new Refused(405, `${url} takes POST`, { Allow: 'POST' });
     const fields = parseBody(body);
     const name = text(fields, 'Handler', null);
     const folder = text(fields, 'HandlerDir', '/app');
@@ -113,7 +120,7 @@ async function serve(request, response) {
     startCall(response, handler, fields, context);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (error.status === 405) response.setHeader('Allow', 'POST');
+    for (const [name, value] of Object.entries(error.fields)) response.setHeader(name, value);
     answer(response, error.status, refusal(error));
   }
 }
@@ -142,6 +149,50 @@ function find(name, folder) {
     found.catch(() => loaded.delete(key));
   }
   return found;
+}
+
+// ---- frames ---------------------------------------------------------------------------------------------------------
+
+// Why a request to /frames is not upgraded.
+function refuseUpgrade(request, response) {
+  if (request.method !== 'GET') return new Refused(405, '/frames takes GET', { Allow: 'GET' });
+  const connection = `Upgrade, ${response.shouldKeepAlive ? 'keep-alive' : 'close'}`;
+  return new Refused(426, `/frames needs Connection: Upgrade and Upgrade: ${FRAMES}, and takes no body`, { Upgrade: FRAMES, Connection: connection });
+}
+
+// What asks for an upgrade: to frames, or to something that is not spoken here and is then a request like any other.
+function upgrade(request, socket, ahead) {
+  const { method, url, httpVersion, headers } = request;
+  const protocols = headers.upgrade.toLowerCase().split(',').map((word) => word.trim());
+  const bare = (headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined;
+  if (method !== 'GET' || url !== '/frames' || httpVersion !== '1.1' || !protocols.includes(FRAMES) || !bare) {
+    return withoutUpgrade(request, socket, ahead);
+  }
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${FRAMES}\r\n\r\n`);
+  if (ahead.length > 0) socket.unshift(ahead);
+  new FrameConnection(socket, frameSettings);
+}
+
+// Serves the request anew as if it asked for no upgrade: Node.js alone hands the bare connection over.
+function withoutUpgrade(request, socket, ahead) {
+  let head = `${request.method} ${request.url} HTTP/${request.httpVersion}\r\n`;
+  for (let i = 0; i < request.rawHeaders.length; i += 2) {
+    const [name, value] = request.rawHeaders.slice(i, i + 2);
+    if (name.toLowerCase() !== 'upgrade') head += `${name}: ${value}\r\n`;
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), ahead]));
+  server.emit('connection', socket);
+}
+
+async function loadFor(connection, { Handler, AppDir = '/app' }) {
+  if (typeof Handler !== 'string' || typeof AppDir !== 'string') return connection.socket.destroy();
+  let handler;
+  try {
+    handler = await find(Handler, AppDir);
+  } catch (error) {
+    return connection.refuse(error);
+  }
+  connection.answerCalls(handler);
 }
 
 // ---- start ----------------------------------------------------------------------------------------------------------
@@ -185,11 +236,20 @@ const limits = {
   result: number('EXECUTOR_RESULT_LIMIT', 6 << 20),
 };
 const commonContext = readContext();
+const frameSettings = {
+  limits,
+  frameLimit: limits.body,
+  patienceMs: FRAME_PATIENCE_MS,
+  contextOf: (told) => new Context({ ...commonContext, ...told }),
+  load: loadFor,
+  lost: (connection) => connection.socket.destroy(),
+};
 const server = http.createServer({ noDelay: true, keepAlive: true, maxHeaderSize: MAX_HEAD, connectionsCheckingInterval: 1000 }, serve);
 server.keepAliveTimeout = 0; // the node decides when a connection ends
 server.headersTimeout = HEAD_PATIENCE_MS;
 server.requestTimeout = REQUEST_PATIENCE_MS;
 server.maxConnections = MAX_CONNECTIONS;
+server.on('upgrade', upgrade);
 server.on('clientError', refuseBytes);
 server.on('error', (error) => complain(error.message));
 server.listen(number('EXECUTOR_PORT', 8080), '0.0.0.0', 512, () => {

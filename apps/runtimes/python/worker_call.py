@@ -47,7 +47,7 @@ def load(handler, app_dir):
         raise BadHandler(f'handler "{handler}" is not of the form module.function')
     if sys.path[:1] != [app_dir]:
         sys.path.insert(0, app_dir)
-    for ours in ("worker", "worker_call", "worker_error", "worker_http", "worker_output", "worker_result"):
+    for ours in ("worker", "worker_call", "worker_error", "worker_frames", "worker_http", "worker_output", "worker_result"):
         if (getattr(sys.modules.get(ours), "__file__", None) or "").startswith(_HERE):
             del sys.modules[ours]  # a module of the function's may bear the name
     importlib.invalidate_caches()

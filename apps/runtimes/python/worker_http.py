@@ -4,11 +4,14 @@
                 -> 200 {"Success", "Result", "Output"}; {"Success": false, "Output", "Error": {"Kind", "Message",
                 "Traceback"}} when it failed
   POST /load    {"Handler", "HandlerDir"}: only imports it -> 200 {"Success"}, with "Error" when it does not load
+  GET  /frames  with Connection: Upgrade and Upgrade: serverledge-frames
+                -> 101, and from then on frames (worker_frames): the peer loads a handler and makes calls of it
 
-A header Serverledge-Call of letters and digits comes back in the answer: it tells that from one made up earlier. What is no such request gets a 4xx with the same "Error", of kind "protocol". docs/images.md says it all, and names the
-environment variables that set the limits. A request is whole before it is acted on; one connection serves any number of
-requests, one after the other; each connection has a thread, and the main thread, where signals work, serves the first.
-Only the standard library; CPython 3.8 and later.
+A header Serverledge-Call of letters and digits comes back in the answer: it tells that from one made up earlier. What is
+no such request gets a 4xx with the same "Error", of kind "protocol". docs/images.md says it all, and names the
+environment variables that set the limits. A request is whole before it is acted on; one connection serves any number
+of requests, one after the other; each connection has a thread, and the main thread, where signals work, serves the
+first. Only the standard library; CPython 3.8 and later.
 """
 
 import json
@@ -23,6 +26,7 @@ from queue import SimpleQueue
 
 import worker_call
 import worker_error
+import worker_frames
 import worker_output
 
 _MAX_HEAD = 16 * 1024
@@ -31,22 +35,24 @@ _HEAD_PATIENCE = 10  # seconds for the rest of a head whose first bytes are ther
 _BODY_PATIENCE = 60  # seconds without a byte of a body, or of room for an answer
 _CHUNK = 64 * 1024
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 411: "Length Required",
-            413: "Content Too Large", 417: "Expectation Failed", 431: "Request Header Fields Too Large", 503: "Service Unavailable",
-            505: "HTTP Version Not Supported"}  # fmt: skip
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
+            411: "Length Required", 413: "Content Too Large", 417: "Expectation Failed", 426: "Upgrade Required",
+            431: "Request Header Fields Too Large", 503: "Service Unavailable", 505: "HTTP Version Not Supported"}  # fmt: skip
+_FRAMES = "serverledge-frames"
 _decode = json.JSONDecoder().decode
 
 
 class _Refused(Exception):
-    """A request that is answered with an error of HTTP. After one that is not `whole`, the connection is of no use."""
+    """A request that is answered with an error of HTTP, with further header fields if there are. After one that is not
+    `whole`, the connection is of no use."""
 
-    def __init__(self, status, message, whole=False):
+    def __init__(self, status, message, whole=False, fields=""):
         super().__init__(message)
-        self.status, self.whole = status, whole
+        self.status, self.whole, self.fields = status, whole, fields
 
 
 class _Request:
-    __slots__ = ("method", "path", "size", "keep", "expects", "call", "body")
+    __slots__ = ("method", "path", "size", "keep", "expects", "call", "upgrades", "protocols", "body")
 
 
 def _parse_head(head, body_limit):
@@ -60,7 +66,7 @@ def _parse_head(head, body_limit):
         raise _Refused(505 if version.startswith("HTTP/") else 400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
     request = _Request()
     request.method, request.path, request.keep, request.expects = method, path, version == "HTTP/1.1", False
-    request.call = None
+    request.call, request.upgrades, request.protocols = None, False, []
     size = None
     for line in lines:
         name, colon, value = line.partition(":")
@@ -74,12 +80,15 @@ def _parse_head(head, body_limit):
         elif name == "transfer-encoding":
             raise _Refused(411, "a body needs a Content-Length; transfer encodings are not read")
         elif name == "connection":
-            options = [option.strip(" \t") for option in value.lower().split(",")]
+            options = _listed(value)
+            request.upgrades = request.upgrades or ("upgrade" in options and version == "HTTP/1.1")
             request.keep = "close" not in options and (request.keep or "keep-alive" in options)
         elif name == "expect":
             if value.lower() != "100-continue":
                 raise _Refused(417, "only 100-continue can be expected")
             request.expects = True
+        elif name == "upgrade":
+            request.protocols += _listed(value)
         elif name == "serverledge-call" and value.isascii() and value.isalnum() and len(value) <= 64:
             request.call = value
     if size is not None and (len(size) > 15 or int(size) > body_limit):
@@ -88,8 +97,22 @@ def _parse_head(head, body_limit):
     return request
 
 
+def _listed(value):
+    """The words of a header field that is a list."""
+    return [word.strip(" \t") for word in value.lower().split(",")]
+
+
+def _check_upgrade(request):
+    """Refuses what asks /frames for anything else than frames."""
+    if request.method != "GET":
+        raise _Refused(405, "/frames takes GET", True, "Allow: GET\r\n")
+    if not request.upgrades or _FRAMES not in request.protocols or request.size != 0:
+        message = f"/frames needs Connection: Upgrade and Upgrade: {_FRAMES}, and takes no body"
+        raise _Refused(426, message, True, f"Upgrade: {_FRAMES}\r\nConnection: Upgrade\r\n")
+
+
 class _Connection:
-    """One peer. Reads whole requests, writes each answer in one piece."""
+    """One peer. Reads whole requests, writes each answer in one piece; or serves frames."""
 
     def __init__(self, sock, body_limit):
         self._sock, self._body_limit = sock, body_limit
@@ -154,13 +177,42 @@ class _Connection:
             raise ConnectionError("the stream ended inside a request")
         return data
 
-    def answer(self, status, body, keep, call=None):
-        more = "Allow: POST\r\n" if status == 405 else ""
+    def answer(self, status, body, keep, call=None, more=""):
         if call is not None:
             more += f"Serverledge-Call: {call}\r\n"
         head = (f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n{more}"
                 f"Content-Length: {len(body)}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n")  # fmt: skip
         self._sock.sendall(head.encode() + body)
+
+    def serve_frames(self, functions):
+        """Loads what the peer names in frames, and answers its calls until it closes."""
+        self._sock.sendall(f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {_FRAMES}\r\n\r\n".encode())
+        sock, limits = self._sock, (self._body_limit, _BODY_PATIENCE)
+        self.in_call = False
+        ahead = self._ahead
+        first = worker_frames.receive_rest(sock, ahead, *limits) if ahead else worker_frames.receive(sock, *limits)
+        if first is None:
+            return
+        what = worker_frames.what_to_load(first)
+        handler, folder = what.get("Handler"), what.get("AppDir", "/app")
+        if not isinstance(handler, str) or not isinstance(folder, str):
+            raise worker_frames.Broken("a load without a Handler")
+        self.in_call = True
+        function, failure = functions.find(handler, folder)
+        self.in_call = False
+        if failure is not None:
+            sock.sendall(worker_frames.start_failed(*failure))
+            return self.end()
+
+        def call(arguments, capture):
+            self.in_call = True
+            answer = function.call(arguments, capture)
+            self.in_call = False
+            return answer
+
+        sock.sendall(worker_frames.ready())
+        while worker_frames.serve_call(sock, call, functions.context, *limits):
+            pass
 
     def end(self):
         """Lets the peer read the last answer although it may still be sending: closing would reset the connection."""
@@ -189,26 +241,26 @@ class _Functions:
     def answer(self, request):
         """The body of the answer to a request."""
         if request.path not in ("/invoke", "/load"):
-            raise _Refused(404, "there is only /invoke and /load", whole=True)
+            raise _Refused(404, "there is only /invoke, /load and /frames", whole=True)
         if request.method != "POST":
-            raise _Refused(405, f"{request.path} takes POST", whole=True)
+            raise _Refused(405, f"{request.path} takes POST", True, "Allow: POST\r\n")
         fields, raised = _parse_body(request.body)
         handler, folder = _text(fields, "Handler", None), _text(fields, "HandlerDir", "/app")
-        function, failure = self._find(handler, folder)
+        function, failure = self.find(handler, folder)
         if failure is not None:
-            return _failed(failure, "")
+            return _failed(worker_call.report(Kind="start", Message=failure[0], Traceback=failure[1]), "")
         if request.path == "/load":
             return b'{"Success":true}'
         return self._call(function, fields, raised)
 
     def _call(self, function, fields, raised):
         params = fields.get("Params")
-        context = {**self._context, **_object(fields, "Context")}
+        told = _object(fields, "Context")
 
         def arguments():
             if raised is not None:
                 raise raised
-            return {} if params is None else params, worker_call.Context(context)
+            return {} if params is None else params, self.context(told)
 
         failed, body, output, cut = function.call(arguments, fields.get("ReturnOutput") is True)
         output = output.decode("utf-8", "replace")
@@ -218,8 +270,12 @@ class _Functions:
             return _failed(body, output)
         return b'{"Success":true,"Result":%s,"Output":%s}' % (_json(body.decode()), _json(output))
 
-    def _find(self, handler, folder):
-        """The function of a handler, or the report of why it does not load."""
+    def context(self, told):
+        """What a handler is told of a call: by the image, and by the call."""
+        return worker_call.Context({**self._context, **told})
+
+    def find(self, handler, folder):
+        """The function of a handler, or message and traceback of why it does not load."""
         function = self._loaded.get((handler, folder))
         if function is not None:
             return function, None
@@ -229,10 +285,9 @@ class _Functions:
                     os.chdir(folder)
                     loaded = worker_call.load(handler, folder)
                 except worker_call.BadHandler as error:
-                    return None, worker_call.report(Kind="start", Message=str(error), Traceback="")
+                    return None, (str(error), "")
                 except BaseException as error:  # also SystemExit: a module that exits has not loaded
-                    text, trace = worker_error.describe(error), worker_error.trace(error)
-                    return None, worker_call.report(Kind="start", Message=text, Traceback=trace)
+                    return None, (worker_error.describe(error), worker_error.trace(error))
                 self._loaded[handler, folder] = worker_call.Function(loaded, *self._limits)
             return self._loaded[handler, folder], None
 
@@ -354,25 +409,28 @@ class _Server:
         try:
             while self._serve_request(connection):
                 pass
-        except OSError:  # the peer is gone
+        except (OSError, worker_frames.Broken):  # the peer is gone, or is none
             pass
         finally:
             self._drop(connection)
 
     def _serve_request(self, connection):
-        keep, status, call = False, 200, None
+        keep, status, call, more = False, 200, None, ""
         try:
             request = connection.receive()
             if request is None:
                 return False
             connection.in_call = True
             keep, call = request.keep, request.call
+            if request.path == "/frames":
+                _check_upgrade(request)
+                return connection.serve_frames(self._functions)
             body = self._functions.answer(request)
         except _Refused as error:
-            status, keep = error.status, keep and error.whole
+            status, keep, more = error.status, keep and error.whole, error.fields
             body = _failed(worker_call.report(Kind="protocol", Message=str(error), Traceback=""), "")
         connection.in_call = False  # before its peer can know that: it may come again at once, see _give_thread
-        connection.answer(status, body, keep, call)
+        connection.answer(status, body, keep, call, more)
         if not keep:
             connection.end()
         return keep
