@@ -150,8 +150,10 @@ TEST_CASE("A damaged file is refused when it is opened, says so, and stays as it
   const std::string path = folder.file("store");
   const std::string file = path + "/store.db";
   {
-    const auto store = open_embedded(path);
-    for (int i = 0; i < 2000; ++i) REQUIRE(store->put("key " + std::to_string(i), std::string(100, 'x')));
+    StoreTransaction entries;
+    for (int i = 0; i < 2000; ++i)
+      entries.puts.push_back({"key " + std::to_string(i), std::string(100, 'x')});
+    REQUIRE(open_embedded(path)->commit(entries));
   }
   std::string bytes = bytes_of(file);
   REQUIRE(bytes.size() > 100000);
