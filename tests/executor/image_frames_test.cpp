@@ -368,9 +368,9 @@ TEST_CASE("a peer that ends its connection of frames has the answer that it wait
   CHECK(second.is_closed());
   f.peer.raw().half_close();
   CHECK(f.peer.is_closed());
-  for (int i = 0; i < 20; ++i) {
+  for (std::size_t i = 0; i < 20; ++i) {
     FramePeer rude = f.open();
-    rude.raw().send(call_frame(1, "{}").substr(0, static_cast<std::size_t>(2 * i)));
+    rude.raw().send(call_frame(1, "{}").substr(0, 2 * i));
     if (i % 2 == 0) rude.raw().reset();
   }
   CHECK(f.open().call("{}").result == "{}");
