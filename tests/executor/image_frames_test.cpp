@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "executor_process.hpp"
-#include "runtime/sandbox/frame.hpp"
+#include "runtime/frame.hpp"
 
 using namespace serverledge;
 using namespace serverledge::test;

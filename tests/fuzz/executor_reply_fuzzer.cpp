@@ -10,7 +10,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace serverledge;
   if (size == 0) return 0;
-  constexpr ExecutorLimits kLimits{200, 50};
+  constexpr FrameLimits kLimits{200, 50};
   Function function;
   function.name = "f";
   function.runtime = (data[0] & 1U) != 0 ? "custom" : "python314";

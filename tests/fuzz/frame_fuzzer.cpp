@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "require.hpp"
-#include "runtime/sandbox/frame_connection.hpp"
+#include "runtime/frame_connection.hpp"
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/json.hpp"
 

@@ -202,35 +202,14 @@ TEST_CASE("a full /tmp fails the call, is told, and dooms the container", "[conf
   CHECK(reply.doomed);
 }
 
-// The descriptors of the worker's connections, found as hostile code would.
-const char* const kSockets =
-    "import os, socket, stat, struct\n"
-    "def sockets():\n"
-    "    found = []\n"
-    "    for fd in map(int, os.listdir('/proc/self/fd')):\n"
-    "        try:\n"
-    "            if stat.S_ISSOCK(os.fstat(fd).st_mode):\n"
-    "                found.append(fd)\n"
-    "        except OSError:\n"
-    "            pass\n"
-    "    return found\n"
-    "def frame(kind, call, body):\n"
-    "    return struct.pack('<IBBHQ', len(body), kind, 0, 0, call) + body\n"
-    "def tell(data):\n"
-    "    for fd in sockets():\n"
-    "        try:\n"
-    "            os.write(fd, data)\n"
-    "        except OSError:\n"
-    "            pass\n";
-
 TEST_CASE("closing the channel fails the call and dooms the container", "[conformance]") {
   auto under_test = make_runtime_under_test();
   auto container =
-      start(*under_test, under_test->python(std::string(kSockets) + "import time\n"
-                                                                    "def handler(params, context):\n"
-                                                                    "    for fd in sockets():\n"
-                                                                    "        os.close(fd)\n"
-                                                                    "    time.sleep(1000)\n"));
+      start(*under_test, under_test->python(std::string(kSocketCode) + "import time\n"
+                                                                       "def handler(params, context):\n"
+                                                                       "    for fd in sockets():\n"
+                                                                       "        os.close(fd)\n"
+                                                                       "    time.sleep(1000)\n"));
   const Reply reply = call(*container);
   REQUIRE(reply.failure);
   CHECK(reply.failure->kind == FailureKind::kProtocol);
@@ -240,10 +219,10 @@ TEST_CASE("closing the channel fails the call and dooms the container", "[confor
 
 TEST_CASE("garbage on the channel fails the call and dooms the container", "[conformance]") {
   auto under_test = make_runtime_under_test();
-  for (const std::string& garbage : under_test->garbage()) {
+  for (const std::string& garbage : frame_garbage()) {
     CAPTURE(garbage);
     auto container =
-        start(*under_test, under_test->python(std::string(kSockets) + "import time\n" +
+        start(*under_test, under_test->python(std::string(kSocketCode) + "import time\n" +
                                               of_handler("tell(" + garbage + "); time.sleep(1000)")));
     const Reply reply = call(*container);
     REQUIRE(reply.failure);
@@ -256,7 +235,7 @@ TEST_CASE("garbage on the channel fails the call and dooms the container", "[con
 TEST_CASE("an answer prepared for a later call is not taken for it", "[conformance]") {
   auto under_test = make_runtime_under_test();
   // Forged answers for many ids, on the channel of a call that has been answered already.
-  Function function = under_test->python(std::string(kSockets) +
+  Function function = under_test->python(std::string(kSocketCode) +
                                          "import threading\n"
                                          "answered, written = threading.Event(), threading.Event()\n"
                                          "def forge(fds):\n"
@@ -265,7 +244,7 @@ TEST_CASE("an answer prepared for a later call is not taken for it", "[conforman
                                          "        for fd in fds:\n"
                                          "            try:\n"
                                          "                os.write(fd, " +
-                                         under_test->forged_answer() +
+                                         std::string(kForgedAnswer) +
                                          ")\n"
                                          "            except OSError:\n"
                                          "                pass\n"

@@ -14,6 +14,7 @@
 #include "runtime/docker/engine_address.hpp"
 #include "runtime/docker/executor_protocol.hpp"
 #include "runtime/docker/folder_tar.hpp"
+#include "runtime/docker/frame_upgrade.hpp"
 #include "runtime/docker/image_store.hpp"
 #include "runtime/docker/registry_credentials.hpp"
 #include "serverledge/net/base64.hpp"
@@ -24,7 +25,7 @@
 namespace serverledge::test {
 namespace {
 
-constexpr ExecutorLimits kLimits{1000, 100};
+constexpr FrameLimits kLimits{1000, 100};
 
 Function of_runtime(const std::string& runtime) {
   Function function;
@@ -316,6 +317,22 @@ TEST_CASE("a folder of code becomes a tar of the same, links and modes kept", "[
     CHECK(found.size == (script ? 100'000U : 4U));
   }
   CHECK(files == 2);
+}
+
+TEST_CASE("an executor goes over to frames, or is told not to have", "[docker_protocol]") {
+  const std::string good = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ";
+  CHECK(check_upgrade(good + "serverledge-frames\r\n\r\n"));
+  CHECK(check_upgrade(good + "Serverledge-Frames\r\nX: y\r\n\r\n"));
+  for (const std::string& bad :
+       {good + "h2c\r\n\r\n", std::string("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+        std::string("HTTP/1.1 404 Not Found\r\nUpgrade: serverledge-frames\r\n\r\n"),
+        std::string("HTTP/1.1 101 Switching Protocols\r\nUpgrade serverledge-frames\r\n\r\n"),
+        std::string("\xff\r\n\r\n"), std::string("\r\n\r\n"), std::string()}) {
+    CAPTURE(bad);
+    const Result<void> upgraded = check_upgrade(bad);
+    REQUIRE_FALSE(upgraded);
+    CHECK(upgraded.error().code == ErrorCode::kInvalid);
+  }
 }
 
 }  // namespace

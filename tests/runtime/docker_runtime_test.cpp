@@ -285,6 +285,78 @@ TEST_CASE("an engine reached by TCP gets code through its interface, into a volu
   CHECK(call(*script, R"({"n": 2})").result == "2");
 }
 
+void build_image(const DockerEngine& engine, const std::string& name, TarBuilder& context) {
+  const HttpResponse built =
+      engine.request("POST", "/build?t=" + name, context.bytes(), true, "application/x-tar");
+  if (built.body.find("Successfully tagged") == std::string::npos) FAIL(built.body);
+}
+
+/// The image for Python as one whose executor speaks no frames.
+std::string http_image(const DockerEngine& engine) {
+  TarBuilder context;
+  context.file("Dockerfile", "FROM serverledge-python310\nLABEL serverledge.executor=2\n");
+  const std::string name = "serverledge-test-http";
+  build_image(engine, name, context);
+  return name;
+}
+
+std::string http_answer(const std::string& body, const std::string& headers = "") {
+  return "b'HTTP/1.1 200 OK\\r\\nContent-Length: " + std::to_string(body.size()) + "\\r\\n" + headers +
+         "\\r\\n" + body + "'";
+}
+
+TEST_CASE("an executor is called by HTTP where it speaks no frames, and believed no more there", "[docker]") {
+  const DockerEngine engine = DockerEngine::of_fixture();
+  require_image(engine, "serverledge-python310");
+  const std::string image = http_image(engine);
+  DockerUnderTest under_test(
+      engine.host(), {.adjust = [&](DockerOptions& options) { options.images["python314"] = image; }});
+  const auto started = [&](const std::string& code) { return start(under_test, under_test.python(code)); };
+  const auto of_channel = [&](const std::string& code) {
+    return started(std::string(kSocketCode) + "import time\ndef handler(params, context):\n    " + code +
+                   "\n");
+  };
+
+  auto container = started(
+      "n = 0\n"
+      "def handler(params, context):\n"
+      "    global n\n"
+      "    n += 1\n"
+      "    print('said')\n"
+      "    return [n, params['x'], context['RequestId'][:5], context['MemoryMB']]\n");
+  const Reply first = call(*container, R"({"x": "y"})", 60, true);
+  CHECK(first.result == R"([1,"y","main-",128])");
+  CHECK(first.output == "said\n");
+  CHECK(call(*container, R"({"x": 2})").result == R"([2,2,"main-",128])");
+  const Reply failed = call(*container);
+  REQUIRE(failed.failure);
+  CHECK(failed.failure->message == "KeyError: 'x'");
+  CHECK_FALSE(failed.doomed);
+
+  const std::string forged = R"({"Success":true,"Result":"666","Output":""})";
+  for (const std::string& garbage :
+       {std::string("b'\\xff' + os.urandom(100)"), std::string("bytes(16)"),
+        std::string("b'HTTP/1.1 200 OK\\r\\nContent-Length: many\\r\\n\\r\\n'"),
+        std::string("b'HTTP/1.1 99 Low\\r\\n\\r\\n'"), std::string(kForgedAnswer), http_answer("[]"),
+        http_answer("{}"), http_answer(R"({"Success":true,"Result":"{nonsense"})"), http_answer(forged),
+        http_answer(forged, "Serverledge-Call: 0123456789abcdef\\r\\n")}) {
+    CAPTURE(garbage);
+    const Reply reply = call(*of_channel("call = 1; tell(" + garbage + "); time.sleep(1000)"));
+    REQUIRE(reply.failure);
+    CHECK(reply.failure->kind == FailureKind::kProtocol);
+    CHECK(reply.failure->message.find("no answer") != std::string::npos);
+    CHECK(reply.doomed);
+  }
+  const Reply closed = call(*of_channel("[os.close(fd) for fd in sockets()]; time.sleep(1000)"));
+  REQUIRE(closed.failure);
+  CHECK(closed.failure->message == "the function closed its channel to the node");
+
+  const Function broken = under_test.python("import nothing_of_that_name\n");
+  const auto none = under_test.runtime().create(broken, later(system_clock().now(), from_seconds(60)));
+  REQUIRE_FALSE(none);
+  CHECK(none.error().message == "ModuleNotFoundError: No module named 'nothing_of_that_name'");
+}
+
 /// The image of an executor that does with a call's code what that of the Go image does.
 std::string unzipping_image(const DockerEngine& engine) {
   TarBuilder context;
@@ -310,9 +382,7 @@ std::string unzipping_image(const DockerEngine& engine) {
                "        self.wfile.write(answer)\n"
                "http.server.ThreadingHTTPServer(('', 8080), Executor).serve_forever()\n");
   const std::string name = "serverledge-test-unzipping";
-  const HttpResponse built =
-      engine.request("POST", "/build?t=" + name, context.bytes(), true, "application/x-tar");
-  if (built.body.find("Successfully tagged") == std::string::npos) FAIL(built.body);
+  build_image(engine, name, context);
   return name;
 }
 

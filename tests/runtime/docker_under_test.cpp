@@ -51,28 +51,6 @@ DockerUnderTest::DockerUnderTest(const std::string& host, const DockerSetup& set
   runtime_ = std::move(*runtime);
 }
 
-std::vector<std::string> DockerUnderTest::garbage() const {
-  const auto answer = [](const std::string& body) {
-    return "b'HTTP/1.1 200 OK\\r\\nContent-Length: " + std::to_string(body.size()) + "\\r\\n\\r\\n" + body +
-           "'";
-  };
-  return {"b'\\xff' + os.urandom(100)",
-          "bytes(16)",
-          "b'HTTP/1.1 200 OK\\r\\nContent-Length: many\\r\\n\\r\\n'",
-          "b'HTTP/1.1 99 Low\\r\\n\\r\\n'",
-          "frame(3, 1, struct.pack('<I', 0) + b'1')",
-          answer("[]"),
-          answer("{}"),
-          answer(R"({"Success":true,"Result":"{nonsense"})"),
-          forged_answer()};
-}
-
-std::string DockerUnderTest::forged_answer() const {
-  const std::string body = R"({"Success":true,"Result":"666","Output":""})";
-  return "b'HTTP/1.1 200 OK\\r\\nServerledge-Call: 0123456789abcdef\\r\\nContent-Length: " +
-         std::to_string(body.size()) + "\\r\\n\\r\\n" + body + "'";
-}
-
 bool DockerUnderTest::leaves_nothing(const DockerEngine& engine) {
   return eventually([&] {
     runtime_->watch();

@@ -43,8 +43,6 @@ class DockerUnderTest final : public RuntimeUnderTest {
   ContainerRuntime& runtime() override { return *runtime_; }
   bool bounds_memory() const override { return true; }
   bool sees_stops() const override { return false; }
-  std::vector<std::string> garbage() const override;
-  std::string forged_answer() const override;
 
   /// A function of an image that has its code.
   static Function custom(const std::string& image);

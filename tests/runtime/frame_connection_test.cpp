@@ -1,4 +1,4 @@
-#include "runtime/sandbox/frame_connection.hpp"
+#include "runtime/frame_connection.hpp"
 
 #include <sys/eventfd.h>
 #include <sys/socket.h>

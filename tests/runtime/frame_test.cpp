@@ -1,4 +1,4 @@
-#include "runtime/sandbox/frame.hpp"
+#include "runtime/frame.hpp"
 
 #include <catch2/catch.hpp>
 #include <string>

@@ -4,6 +4,37 @@
 
 namespace serverledge::test {
 
+const char* const kSocketCode =
+    "import os, socket, stat, struct\n"
+    "def sockets():\n"
+    "    found = []\n"
+    "    for fd in map(int, os.listdir('/proc/self/fd')):\n"
+    "        try:\n"
+    "            if stat.S_ISSOCK(os.fstat(fd).st_mode):\n"
+    "                found.append(fd)\n"
+    "        except OSError:\n"
+    "            pass\n"
+    "    return found\n"
+    "def frame(kind, call, body):\n"
+    "    return struct.pack('<IBBHQ', len(body), kind, 0, 0, call) + body\n"
+    "def tell(data):\n"
+    "    for fd in sockets():\n"
+    "        try:\n"
+    "            os.write(fd, data)\n"
+    "        except OSError:\n"
+    "            pass\n";
+
+std::vector<std::string> frame_garbage() {
+  return {"os.urandom(100)",
+          "b'HTTP/1.1 200 OK\\r\\n\\r\\n'",
+          "bytes(16)",
+          "struct.pack('<IBBHQ', 0xffffffff, 3, 0, 0, 1)",             // a length without end
+          "frame(3, 1, struct.pack('<I', 0xffffffff) + b'1')",         // output longer than the frame
+          "frame(3, 1, struct.pack('<I', 0) + b'{\"a\": nonsense}')",  // no JSON
+          "frame(2, 0, b'{}')",
+          "frame(9, 1, b'')"};
+}
+
 Function RuntimeUnderTest::add(const char* runtime, const char* handler, const std::string& code) {
   Function function;
   function.name = "main";

@@ -24,10 +24,6 @@ class RuntimeUnderTest {
   virtual bool bounds_memory() const = 0;
   /// Whether a function that stops itself (SIGSTOP) is noticed before its call's time is over.
   virtual bool sees_stops() const = 0;
-  /// Python expressions for bytes that are no answer on the channel of a call.
-  virtual std::vector<std::string> garbage() const = 0;
-  /// A Python expression for the bytes of an answer 666 to the call number `call`.
-  virtual std::string forged_answer() const = 0;
 
  protected:
   virtual CodeArchive& archive() = 0;
@@ -35,6 +31,14 @@ class RuntimeUnderTest {
   Function add(const char* runtime, const char* handler, const std::string& code);
   SourceCode codes_;
 };
+
+/// Python code: `sockets()` gives the descriptors of the worker's connections, found as hostile code would,
+/// `frame(kind, call, body)` bytes of a frame, `tell(data)` writes to all connections.
+extern const char* const kSocketCode;
+/// Python expressions for bytes that are no answer on a channel of frames.
+std::vector<std::string> frame_garbage();
+/// A Python expression for the bytes of an answer 666 to the call number `call`.
+inline constexpr const char* kForgedAnswer = "frame(3, call, struct.pack('<I', 0) + b'666')";
 
 /// Starts it; ends the test as skipped if this machine cannot run it at all.
 std::unique_ptr<RuntimeUnderTest> make_runtime_under_test();

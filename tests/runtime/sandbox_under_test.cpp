@@ -38,17 +38,6 @@ bool SandboxUnderTest::bounds_memory() const {
   return true;
 }
 
-std::vector<std::string> SandboxUnderTest::garbage() const {
-  return {"os.urandom(100)",
-          "b'HTTP/1.1 200 OK\\r\\n\\r\\n'",
-          "bytes(16)",
-          "struct.pack('<IBBHQ', 0xffffffff, 3, 0, 0, 1)",             // a length without end
-          "frame(3, 1, struct.pack('<I', 0xffffffff) + b'1')",         // output longer than the frame
-          "frame(3, 1, struct.pack('<I', 0) + b'{\"a\": nonsense}')",  // no JSON
-          "frame(2, 0, b'{}')",
-          "frame(9, 1, b'')"};
-}
-
 void SandboxUnderTest::stop() {
   runtime_.reset();
   lock_.reset();

@@ -22,8 +22,6 @@ class SandboxUnderTest final : public RuntimeUnderTest {
   ContainerRuntime& runtime() override { return *runtime_; }
   bool bounds_memory() const override;
   bool sees_stops() const override { return true; }
-  std::vector<std::string> garbage() const override;
-  std::string forged_answer() const override { return "frame(3, call, struct.pack('<I', 0) + b'666')"; }
 
   const NodeLock& lock() const { return *lock_; }
   const std::string& store() const { return store_; }

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/sandbox/frame_connection.hpp"
+#include "runtime/frame_connection.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace serverledge::test {

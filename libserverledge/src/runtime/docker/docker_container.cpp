@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include <algorithm>
+#include <charconv>
 #include <thread>
 #include <utility>
 
 #include "net/socket.hpp"
+#include "runtime/docker/frame_upgrade.hpp"
 #include "serverledge/core/json.hpp"
 #include "serverledge/core/request_id.hpp"
 
@@ -39,7 +41,16 @@ std::string describe(int exit_code) {
                          : fmt::format("the function's process was killed by SIG{}", name);
 }
 
-bool is_malformed(const Error& error) { return error.message.find("malformed answer") != std::string::npos; }
+bool is_malformed(const Error& error) {
+  return error.code == ErrorCode::kInvalid || error.message.find("malformed answer") != std::string::npos;
+}
+
+/// What an image's label says of its executor; 0: it is none of ours.
+int executor_version(std::string_view label) {
+  int version = label.empty() ? 0 : 1;
+  std::from_chars(label.data(), label.data() + label.size(), version);
+  return version;
+}
 
 Failure wrote_no_answer(const Error& error) {
   return {FailureKind::kProtocol,
@@ -145,9 +156,10 @@ Result<void> DockerContainer::inspect(TimePoint deadline) {
   }
   const auto config = root.find("Config");
   const auto labels = config ? config->find("Labels") : std::nullopt;
-  const std::string executor = labels ? text_member(*labels, "serverledge.executor") : std::string();
-  loads_ = !executor.empty();
-  names_calls_ = loads_ && executor != "1";
+  const int executor =
+      executor_version(labels ? text_member(*labels, "serverledge.executor") : std::string());
+  loads_ = executor >= 1;
+  names_calls_ = executor >= 2;
   const auto id = root.find("Id");
   const auto pid = state->find("Pid");
   if (id && pid && !engine_->client.target().unix_path.empty()) {
@@ -155,6 +167,8 @@ Result<void> DockerContainer::inspect(TimePoint deadline) {
                                   std::string(id->as_string().value_or("")));
   }
   killable_ = process_ && process_->may_kill();
+  speaks_frames_ = executor >= 3 && killable_ && !task_.handler.empty();
+  if (speaks_frames_) channels_.resize(static_cast<std::size_t>(slots_));
   located_ = true;
   return {};
 }
@@ -207,23 +221,59 @@ HttpTarget DockerContainer::executor_of(int slot) const {
 
 Result<void> DockerContainer::load(TimePoint deadline) {
   if (!loads_ || task_.handler.empty()) return {};
-  const Result<HttpResponse> answer = ask(0, "/load", executor_load(task_), deadline);
-  if (answer) {
-    const Reply reply = executor_reply(*answer, {}, limits_);
-    if (!reply.failure) return {};
-    return Unexpected(ErrorCode::kFunctionFailed, reply.failure->message, reply.failure->traceback);
-  }
-  switch (answer.error().code) {
+  const Result<void> loaded = speaks_frames_ ? open_channel(0, deadline) : load_by_http(deadline);
+  if (loaded) return {};
+  const Error& error = loaded.error();
+  switch (error.code) {
+    case ErrorCode::kFunctionFailed:
+      return loaded;
     case ErrorCode::kDeadline:
-      return Unexpected(ErrorCode::kDeadline, "the function did not load in time", answer.error().message);
+      return Unexpected(ErrorCode::kDeadline, "the function did not load in time", error.message);
     case ErrorCode::kCancelled:
       return Unexpected(ErrorCode::kCancelled, "the container was shut down");
     default:
       return Unexpected(
           ErrorCode::kFunctionFailed,
-          "while loading, " +
-              (is_malformed(answer.error()) ? wrote_no_answer(answer.error()).message : ended().message));
+          "while loading, " + (is_malformed(error) ? wrote_no_answer(error).message : ended().message));
   }
+}
+
+Result<void> DockerContainer::load_by_http(TimePoint deadline) {
+  const Result<HttpResponse> answer = ask(0, "/load", executor_load(task_), deadline);
+  if (!answer) return Unexpected(answer.error());
+  const Reply reply = executor_reply(*answer, {}, limits_);
+  if (!reply.failure) return {};
+  return Unexpected(ErrorCode::kFunctionFailed, reply.failure->message, reply.failure->traceback);
+}
+
+Result<void> DockerContainer::open_channel(int slot, TimePoint deadline) {
+  // Its address may be another container's by now.
+  if (!alive()) return Unexpected(ErrorCode::kUnavailable, "the container has ended");
+  Result<FrameConnection> made =
+      upgrade_to_frames(executor_, limits_, process_->end_fd(), deadline, engine_->clock);
+  if (!made) return Unexpected(std::move(made).error());
+  if (Result<void> sent = made->load(frame_load(task_), deadline); !sent) return sent;
+  if (Result<std::string> ready = made->ready(deadline); !ready) return Unexpected(std::move(ready).error());
+  const std::scoped_lock lock(channels_mutex_);
+  channels_.at(static_cast<std::size_t>(slot)).emplace(std::move(*made));
+  return {};
+}
+
+Result<CallAnswer> DockerContainer::ask_by_frames(const Call& call, TimePoint begin) {
+  std::optional<FrameConnection>& channel = channels_.at(static_cast<std::size_t>(call.slot));
+  if (!channel) {
+    if (Result<void> opened = open_channel(call.slot, call.deadline); !opened)
+      return Unexpected(std::move(opened).error());
+  }
+  // What an earlier call wrote on the side must not be taken for this one's answer.
+  if (!channel->clean() && process_->alive()) {
+    return Unexpected(ErrorCode::kInvalid, "something was written, or the channel closed, between two calls");
+  }
+  const std::string context = call_context(task_.function, task_.memory_mb, call, begin);
+  // A number that no function can know beforehand, to have an answer under way.
+  return channel->call(
+      {.id = entropy(), .context = context, .params = call.params, .capture_output = call.return_output},
+      call.deadline);
 }
 
 Result<void> DockerContainer::make_code_writable(TimePoint deadline) {
@@ -262,13 +312,20 @@ Result<void> DockerContainer::make_code_writable(TimePoint deadline) {
 
 Reply DockerContainer::invoke(const Call& call) {
   const TimePoint begin = engine_->clock.now();
-  // Its address may be another container's by now.
-  if (!alive()) return broken({ErrorCode::kUnavailable, "the container has ended", {}}, begin, call);
-  const Result<HttpResponse> answer =
-      ask(call.slot, "/invoke", executor_call(task_, call, begin), call.deadline);
-  if (!answer) return broken(answer.error(), begin, call);
-  Reply reply = executor_reply(*answer, task_, limits_);
-  if (!call.return_output) reply.output.clear();
+  Reply reply;
+  if (speaks_frames_) {
+    Result<CallAnswer> answer = ask_by_frames(call, begin);
+    if (!answer) return broken(answer.error(), begin, call);
+    reply = to_reply(std::move(*answer), limits_);
+  } else {
+    // Its address may be another container's by now.
+    if (!alive()) return broken({ErrorCode::kUnavailable, "the container has ended", {}}, begin, call);
+    const Result<HttpResponse> answer =
+        ask(call.slot, "/invoke", executor_call(task_, call, begin), call.deadline);
+    if (!answer) return broken(answer.error(), begin, call);
+    reply = executor_reply(*answer, task_, limits_);
+    if (!call.return_output) reply.output.clear();
+  }
   if (reply.failure && reply.failure->kind == FailureKind::kRaised) add_exceeded_limit(reply);
   return reply;
 }
@@ -387,7 +444,15 @@ bool DockerContainer::kill() noexcept {
 void DockerContainer::destroy() noexcept {
   const bool killed = kill();
   if (remains_.exchange(Remains::kNone) == Remains::kNone) return;
+  // While its network is there: an end of a connection that nobody confirms is sent again, to an address that
+  // the next container may have, and that then is looked for in vain for a second.
   for (int slot = 0; slot < slots_; ++slot) engine_->executors.close_idle(executor_of(slot));
+  {
+    const std::scoped_lock lock(channels_mutex_);
+    for (std::optional<FrameConnection>& channel : channels_) {
+      if (channel) channel->shut();
+    }
+  }
   engine_->remove(name_, killed ? kRemainsPatience : kRemovePatience);
 }
 

@@ -3,13 +3,16 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "runtime/docker/engine.hpp"
 #include "runtime/docker/executor_protocol.hpp"
 #include "runtime/docker/local_process.hpp"
+#include "runtime/frame_connection.hpp"
 #include "serverledge/core/container_runtime.hpp"
 
 namespace serverledge {
@@ -54,6 +57,10 @@ class DockerContainer final : public Container {
   Result<void> inspect(TimePoint deadline);
   Result<void> await_listening(TimePoint deadline);
   Result<void> load(TimePoint deadline);
+  Result<void> load_by_http(TimePoint deadline);
+  /// Opens the frame connection of a slot, and has the executor load the function.
+  Result<void> open_channel(int slot, TimePoint deadline);
+  Result<CallAnswer> ask_by_frames(const Call& call, TimePoint begin);
   /// How it ended, if it does within `patience`.
   ContainerEnd end(Duration patience);
   Error failed_start(const ContainerEnd& end);
@@ -74,10 +81,13 @@ class DockerContainer final : public Container {
   const std::string name_;
   const ExecutorTask task_;
   const int slots_;
-  const ExecutorLimits limits_;
+  const FrameLimits limits_;
   HttpTarget executor_;
-  bool loads_ = false;                   // its executor can import beforehand
+  std::vector<std::optional<FrameConnection>> channels_;  // of the slots, where its executor speaks frames
+  std::mutex channels_mutex_;                             // while one is opened, and for who has no slot
+  bool loads_ = false;                                    // its executor can import beforehand
   bool names_calls_ = false;             // its executor says in an answer which call that is of
+  bool speaks_frames_ = false;           // its executor does, and its end is seen here
   bool killable_ = false;                // by us: that ends its calls, too
   std::optional<LocalProcess> process_;  // for others than the opening thread: once located_
   std::atomic<bool> located_ = false;

@@ -111,7 +111,14 @@ std::string executor_load(const ExecutorTask& task) {
   return text;
 }
 
-Reply executor_reply(const HttpResponse& response, const ExecutorTask& task, const ExecutorLimits& limits) {
+std::string frame_load(const ExecutorTask& task) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object().key("Handler").string(task.handler).key("AppDir").string(task.handler_dir).end_object();
+  return text;
+}
+
+Reply executor_reply(const HttpResponse& response, const ExecutorTask& task, const FrameLimits& limits) {
   const Result<JsonDocument> document = JsonDocument::parse(response.body, {.built_depth = 2});
   if (!document || !document->root().is_object()) {
     return no_answer(response.status == 200 ? "its body is no JSON object"

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/frame.hpp"
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/container_runtime.hpp"
 #include "serverledge/net/http_message.hpp"
@@ -23,19 +24,16 @@ struct ExecutorTask {
   bool json_result = true;   ///< what it gives must be JSON; of a custom image any text is taken
 };
 
-/// The most that is taken of an answer.
-struct ExecutorLimits {
-  std::uint64_t result_bytes = 0;
-  std::uint64_t output_bytes = 0;
-};
-
 /// The body of a call, as the contract has it, with a member Context that executors of ours read.
 std::string executor_call(const ExecutorTask& task, const Call& call, TimePoint now);
 
 /// The body that has an executor of ours import the function.
 std::string executor_load(const ExecutorTask& task);
 
+/// The same for one that speaks frames.
+std::string frame_load(const ExecutorTask& task);
+
 /// What an answer says. Hostile-input safe. What is no answer of the protocol dooms the container.
-Reply executor_reply(const HttpResponse& response, const ExecutorTask& task, const ExecutorLimits& limits);
+Reply executor_reply(const HttpResponse& response, const ExecutorTask& task, const FrameLimits& limits);
 
 }  // namespace serverledge

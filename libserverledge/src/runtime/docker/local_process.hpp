@@ -26,6 +26,9 @@ class LocalProcess {
   /// Waits for its end, so long at most; whether it has ended.
   bool wait_for_end(int milliseconds) const noexcept;
 
+  /// Readable once it has ended.
+  int end_fd() const noexcept { return pidfd_.get(); }
+
   /// How often something in it was killed because the memory limit was reached; 0 if that cannot be seen.
   std::int64_t oom_kills() const;
   /// How many forks were refused because the limit of processes was reached; 0 if that cannot be seen.

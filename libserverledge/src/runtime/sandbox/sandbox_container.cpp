@@ -8,8 +8,6 @@
 #include <cstring>
 #include <utility>
 
-#include "serverledge/core/json.hpp"
-
 namespace serverledge {
 namespace {
 
@@ -75,16 +73,6 @@ Result<void> SandboxContainer::open(std::optional<FrameConnection> connection, T
   }
 }
 
-std::string SandboxContainer::context(const Call& call, TimePoint now) const {
-  std::string text;
-  JsonWriter json(text);
-  json.begin_object().key("RequestId").string(call.id).key("Function").string(function_);
-  if (call.deadline != TimePoint::max()) json.key("Deadline").number(seconds(call.deadline - now));
-  json.key("MemoryMB").integer(memory_mb_).key("Traceparent").string(call.traceparent);
-  json.key("Tracestate").string(call.tracestate).end_object();
-  return text;
-}
-
 Reply SandboxContainer::invoke(const Call& call) {
   const TimePoint begin = clock_.now();
   Slot& slot = slots_.at(static_cast<std::size_t>(call.slot));
@@ -98,24 +86,16 @@ Reply SandboxContainer::invoke(const Call& call) {
         {ErrorCode::kInvalid, "something was written, or the channel closed, between two calls", {}}, begin,
         call);
   }
-  const std::string context_text = context(call, begin);
-  Result<CallAnswer> answer = slot.connection->call({.id = ++slot.last_id,
-                                                     .context = context_text,
-                                                     .params = call.params,
-                                                     .capture_output = call.return_output},
-                                                    call.deadline);
+  const std::string context = call_context(function_, memory_mb_, call, begin);
+  Result<CallAnswer> answer = slot.connection->call(
+      {.id = ++slot.last_id, .context = context, .params = call.params, .capture_output = call.return_output},
+      call.deadline);
   return answer ? answered(std::move(*answer)) : broken(answer.error(), begin, call);
 }
 
 Reply SandboxContainer::answered(CallAnswer answer) {
-  Reply reply;
-  reply.result = std::move(answer.result);
-  reply.output = std::move(answer.output);
-  if (answer.output_cut) {
-    reply.output += fmt::format("\n[output cut at {} bytes]\n", limits_.output_bytes);
-  }
-  if (!answer.failure) return reply;
-  reply.failure = std::move(answer.failure);
+  Reply reply = to_reply(std::move(answer), limits_);
+  if (!reply.failure) return reply;
   if (const std::string limit = exceeded(); !limit.empty()) {
     reply.failure->message += fmt::format(" ({})", limit);
     reply.doomed = true;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/sandbox/frame_connection.hpp"
+#include "runtime/frame_connection.hpp"
 #include "runtime/sandbox/instance.hpp"
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/container_runtime.hpp"
@@ -34,7 +34,6 @@ class SandboxContainer final : public Container {
     std::uint64_t last_id = 0;
   };
   Result<void> connect(Slot& slot, TimePoint deadline);
-  std::string context(const Call& call, TimePoint now) const;
   Reply answered(CallAnswer answer);
   Reply broken(const Error& error, TimePoint begin, const Call& call);
   Failure ended();

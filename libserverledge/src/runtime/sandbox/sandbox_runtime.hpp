@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/sandbox/frame_connection.hpp"
+#include "runtime/frame_connection.hpp"
 #include "runtime/sandbox/instance.hpp"
 #include "serverledge/core/container_runtime.hpp"
 #include "serverledge/runtime/sandbox_runtime.hpp"

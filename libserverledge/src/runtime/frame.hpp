@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "serverledge/core/clock.hpp"
+#include "serverledge/core/container_runtime.hpp"
 #include "serverledge/core/invocation.hpp"
 #include "serverledge/core/result.hpp"
 
@@ -57,6 +59,12 @@ struct CallAnswer {
 /// an answer within the limits.
 Result<CallAnswer> parse_answer(const FrameHeader& header, std::string_view payload, bool capture_output,
                                 const FrameLimits& limits);
+
+/// What the caller is told of an answer.
+Reply to_reply(CallAnswer answer, const FrameLimits& limits);
+
+/// What a handler is told of its call, as a JSON object.
+std::string call_context(std::string_view function, std::int64_t memory_mb, const Call& call, TimePoint now);
 
 /// Reads the first frame of a connection: what serves it ("CPython 3.11.2"). kFunctionFailed with the
 /// traceback as detail if the handler did not load, kInvalid for whatever is no such frame.

@@ -1,4 +1,4 @@
-#include "runtime/sandbox/frame_connection.hpp"
+#include "runtime/frame_connection.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -101,6 +101,8 @@ bool FrameConnection::clean() const noexcept {
   char byte = 0;
   return ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
+
+void FrameConnection::shut() noexcept { ::shutdown(socket_.get(), SHUT_RDWR); }
 
 Result<void> FrameConnection::send(std::span<iovec> parts, TimePoint deadline) {
   while (!parts.empty()) {

@@ -1,8 +1,9 @@
-#include "runtime/sandbox/frame.hpp"
+#include "runtime/frame.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "serverledge/core/json.hpp"
 
@@ -103,6 +104,25 @@ Result<CallAnswer> parse_answer(const FrameHeader& header, std::string_view payl
   }
   answer.result = body;
   return answer;
+}
+
+Reply to_reply(CallAnswer answer, const FrameLimits& limits) {
+  Reply reply;
+  reply.result = std::move(answer.result);
+  reply.failure = std::move(answer.failure);
+  reply.output = std::move(answer.output);
+  if (answer.output_cut) reply.output += fmt::format("\n[output cut at {} bytes]\n", limits.output_bytes);
+  return reply;
+}
+
+std::string call_context(std::string_view function, std::int64_t memory_mb, const Call& call, TimePoint now) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object().key("RequestId").string(call.id).key("Function").string(function);
+  if (call.deadline != TimePoint::max()) json.key("Deadline").number(seconds(call.deadline - now));
+  json.key("MemoryMB").integer(memory_mb).key("Traceparent").string(call.traceparent);
+  json.key("Tracestate").string(call.tracestate).end_object();
+  return text;
 }
 
 Result<std::string> parse_ready(const FrameHeader& header, std::string_view payload) {

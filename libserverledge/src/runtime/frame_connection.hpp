@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "net/file_descriptor.hpp"
-#include "runtime/sandbox/frame.hpp"
+#include "runtime/frame.hpp"
 #include "serverledge/core/clock.hpp"
 #include "serverledge/core/result.hpp"
 
@@ -54,6 +54,8 @@ class FrameConnection {
   /// Whether nothing waits to be read and the other end is open, as it must be between calls. One system
   /// call.
   bool clean() const noexcept;
+  /// Ends it for both sides. Thread-safe, also beside a call.
+  void shut() noexcept;
   int fd() const noexcept { return socket_.get(); }
 
  private:
