@@ -182,8 +182,6 @@ main() {
   build_and_run release all "release" "${release_tests[@]}"
 
   if [ "$mode" != quick ]; then
-    # These take the sources of a room as one (SERVERLEDGE_UNITY): what most of a cold build goes into is reading the
-    # same headers, and instantiating the same templates, for every source.
     begin "asan: build and tests"
     build_and_run asan $sanitized "asan (address and undefined behaviour)" "${sanitized_tests[@]}"
 
