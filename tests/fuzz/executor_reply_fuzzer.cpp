@@ -5,6 +5,7 @@
 
 #include "require.hpp"
 #include "runtime/docker/executor_protocol.hpp"
+#include "runtime/docker/frame_upgrade.hpp"
 #include "serverledge/core/json.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -27,5 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     REQUIRE(!reply.doomed);
     REQUIRE(function.runtime == "custom" || check_json(reply.result));
   }
+  const std::string_view head(response.body);
+  REQUIRE(!check_upgrade(head) || head.starts_with("HTTP/1.1 101 "));
   return 0;
 }

@@ -17,6 +17,7 @@
 #include "runtime/docker/frame_upgrade.hpp"
 #include "runtime/docker/image_store.hpp"
 #include "runtime/docker/registry_credentials.hpp"
+#include "runtime/web_server.hpp"
 #include "serverledge/net/base64.hpp"
 #include "support/eventually.hpp"
 #include "support/helper_programs.hpp"
@@ -319,7 +320,7 @@ TEST_CASE("a folder of code becomes a tar of the same, links and modes kept", "[
   CHECK(files == 2);
 }
 
-TEST_CASE("an executor goes over to frames, or is told not to have", "[docker_protocol]") {
+TEST_CASE("an executor goes over to frames, or is told not to have", "[docker]") {
   const std::string good = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ";
   CHECK(check_upgrade(good + "serverledge-frames\r\n\r\n"));
   CHECK(check_upgrade(good + "Serverledge-Frames\r\nX: y\r\n\r\n"));
@@ -333,6 +334,31 @@ TEST_CASE("an executor goes over to frames, or is told not to have", "[docker_pr
     REQUIRE_FALSE(upgraded);
     CHECK(upgraded.error().code == ErrorCode::kInvalid);
   }
+}
+
+TEST_CASE("what an executor says after going over is a frame's", "[docker]") {
+  const std::string head =
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: serverledge-frames\r\n\r\n";
+  const std::string said = R"({"Runtime": "x"})";
+  const auto header = encode({static_cast<std::uint32_t>(said.size()), FrameType::kReady, 0, 0});
+  const auto upgrade = [](const std::string& answer) {
+    WebServer executor([&](const std::string& target) { return target == "/frames" ? answer : ""; });
+    const TimePoint deadline = later(system_clock().now(), std::chrono::seconds(30));
+    Result<FrameConnection> connection = upgrade_to_frames(HttpTarget::tcp("127.0.0.1", executor.port()),
+                                                           kLimits, -1, deadline, system_clock());
+    return connection ? connection->ready(deadline) : Unexpected(connection.error());
+  };
+  const Result<std::string> ready = upgrade(head + std::string(header.data(), header.size()) + said);
+  REQUIRE(ready);
+  CHECK(*ready == "x");
+  for (const std::string& part : {std::string(), head.substr(0, 20), head}) {
+    const Result<std::string> none = upgrade(part);
+    REQUIRE_FALSE(none);
+    CHECK(none.error().code == ErrorCode::kUnavailable);
+  }
+  const Result<std::string> endless = upgrade("HTTP/1.1 101 " + std::string(10'000, 'x'));
+  REQUIRE_FALSE(endless);
+  CHECK(endless.error().code == ErrorCode::kInvalid);
 }
 
 }  // namespace
