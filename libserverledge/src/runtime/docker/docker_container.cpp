@@ -9,15 +9,12 @@
 #include <utility>
 
 #include "net/socket.hpp"
-#include "runtime/docker/frame_upgrade.hpp"
 #include "serverledge/core/json.hpp"
-#include "serverledge/core/request_id.hpp"
 
 namespace serverledge {
 namespace {
 
 constexpr int kExecutorPort = 8080;
-constexpr const char* kCallHeader = "Serverledge-Call";
 constexpr auto kConnectPatience = std::chrono::seconds(1);
 constexpr auto kRemovePatience = std::chrono::seconds(10);
 /// For a container that we have killed ourselves, so that only its remains are to be removed.
@@ -27,22 +24,11 @@ constexpr auto kEndPatience = std::chrono::milliseconds(1500);
 constexpr auto kLookInterval = std::chrono::milliseconds(500);
 constexpr int kListenPauseMs = 2;
 
-/// A name for one call that no function can know beforehand, to have an answer ready.
-std::string new_call_name() {
-  std::string name;
-  append_random_digits(name);
-  return name;
-}
-
 std::string describe(int exit_code) {
   if (exit_code <= 128) return fmt::format("the function's process exited with status {}", exit_code);
   const char* name = ::sigabbrev_np(exit_code - 128);
   return name == nullptr ? fmt::format("the function's process exited with status {}", exit_code)
                          : fmt::format("the function's process was killed by SIG{}", name);
-}
-
-bool is_malformed(const Error& error) {
-  return error.code == ErrorCode::kInvalid || error.message.find("malformed answer") != std::string::npos;
 }
 
 /// What an image's label says of its executor; 0: it is none of ours.
@@ -150,26 +136,21 @@ Result<void> DockerContainer::inspect(TimePoint deadline) {
   const auto settings = root.find("NetworkSettings");
   const auto networks = settings ? settings->find("Networks") : std::nullopt;
   const auto address = networks && networks->size() > 0 ? networks->at(0).find("IPAddress") : std::nullopt;
-  executor_ = HttpTarget::tcp(std::string(address ? address->as_string().value_or("") : ""), kExecutorPort);
-  if (executor_.host.empty()) {
+  address_ = HttpTarget::tcp(std::string(address ? address->as_string().value_or("") : ""), kExecutorPort);
+  if (address_.host.empty()) {
     return Unexpected(ErrorCode::kUnavailable, "the container engine gave the container no address");
   }
-  const auto config = root.find("Config");
-  const auto labels = config ? config->find("Labels") : std::nullopt;
-  const int executor =
-      executor_version(labels ? text_member(*labels, "serverledge.executor") : std::string());
-  loads_ = executor >= 1;
-  names_calls_ = executor >= 2;
   const auto id = root.find("Id");
   const auto pid = state->find("Pid");
   if (id && pid && !engine_->client.target().unix_path.empty()) {
     process_ = LocalProcess::find(static_cast<pid_t>(pid->as_int().value_or(0)),
                                   std::string(id->as_string().value_or("")));
   }
-  killable_ = process_ && process_->may_kill();
-  speaks_frames_ = executor >= 3 && killable_ && !task_.handler.empty();
-  if (speaks_frames_) channels_.resize(static_cast<std::size_t>(slots_));
+  const auto config = root.find("Config");
+  const auto labels = config ? config->find("Labels") : std::nullopt;
+  executor_ = make_executor(labels ? text_member(*labels, "serverledge.executor") : std::string());
   located_ = true;
+  if (destroyed_) executor_->end();  // who did that may not have found it
   return {};
 }
 
@@ -184,7 +165,7 @@ Result<void> DockerContainer::await_listening(TimePoint deadline) {
     }
     if (destroyed_) return Unexpected(ErrorCode::kCancelled, "the container was shut down");
     const TimePoint until = std::min(deadline, later(now, kConnectPatience));
-    if (connect_tcp(executor_.host, executor_.port, until, -1, engine_->clock)) return {};
+    if (connect_tcp(address_.host, address_.port, until, -1, engine_->clock)) return {};
     if (process_ && process_->wait_for_end(kListenPauseMs)) {
       return Unexpected(failed_start(end(kEndPatience)));
     }
@@ -196,32 +177,19 @@ Result<void> DockerContainer::await_listening(TimePoint deadline) {
   }
 }
 
-Result<HttpResponse> DockerContainer::ask(int slot, const char* path, std::string body, TimePoint deadline) {
-  HttpRequest request;
-  request.method = "POST";
-  request.path = path;
-  request.headers.add("Content-Type", "application/json");
-  request.body = std::move(body);
-  if (!killable_) request.peer_gone = gone_.get_token();
-  const std::string name = names_calls_ ? new_call_name() : std::string();
-  if (names_calls_) request.headers.add(kCallHeader, name);
-  Result<HttpResponse> answer =
-      engine_->executors.request(executor_of(slot), request, kConnectPatience, deadline);
-  if (!answer || !names_calls_) return answer;
-  const std::string* of = answer->headers.find(kCallHeader);
-  if (of != nullptr && *of == name) return answer;
-  return Unexpected(ErrorCode::kUnknownOutcome, "malformed answer: it is not of this call");
-}
-
-HttpTarget DockerContainer::executor_of(int slot) const {
-  HttpTarget target = executor_;
-  target.lane = slot;
-  return target;
+std::unique_ptr<Executor> DockerContainer::make_executor(const std::string& label) {
+  const int version = executor_version(label);
+  loads_ = version >= 1 && !task_.handler.empty();
+  const bool killable = process_ && process_->may_kill();
+  const ExecutorSetup setup{address_, task_, limits_, slots_, engine_->clock};
+  if (version >= 3 && loads_ && killable) return make_frame_executor(setup, *process_);
+  return make_http_executor(setup, {.named = version >= 2, .cancelled_by_end = !killable},
+                            engine_->executors);
 }
 
 Result<void> DockerContainer::load(TimePoint deadline) {
-  if (!loads_ || task_.handler.empty()) return {};
-  const Result<void> loaded = speaks_frames_ ? open_channel(0, deadline) : load_by_http(deadline);
+  if (!loads_) return {};
+  const Result<void> loaded = executor_->load(deadline);
   if (loaded) return {};
   const Error& error = loaded.error();
   switch (error.code) {
@@ -231,49 +199,11 @@ Result<void> DockerContainer::load(TimePoint deadline) {
       return Unexpected(ErrorCode::kDeadline, "the function did not load in time", error.message);
     case ErrorCode::kCancelled:
       return Unexpected(ErrorCode::kCancelled, "the container was shut down");
+    case ErrorCode::kInvalid:
+      return Unexpected(ErrorCode::kFunctionFailed, "while loading, " + wrote_no_answer(error).message);
     default:
-      return Unexpected(
-          ErrorCode::kFunctionFailed,
-          "while loading, " + (is_malformed(error) ? wrote_no_answer(error).message : ended().message));
+      return Unexpected(ErrorCode::kFunctionFailed, "while loading, " + ended().message);
   }
-}
-
-Result<void> DockerContainer::load_by_http(TimePoint deadline) {
-  const Result<HttpResponse> answer = ask(0, "/load", executor_load(task_), deadline);
-  if (!answer) return Unexpected(answer.error());
-  const Reply reply = executor_reply(*answer, {}, limits_);
-  if (!reply.failure) return {};
-  return Unexpected(ErrorCode::kFunctionFailed, reply.failure->message, reply.failure->traceback);
-}
-
-Result<void> DockerContainer::open_channel(int slot, TimePoint deadline) {
-  // Its address may be another container's by now.
-  if (!alive()) return Unexpected(ErrorCode::kUnavailable, "the container has ended");
-  Result<FrameConnection> made =
-      upgrade_to_frames(executor_, limits_, process_->end_fd(), deadline, engine_->clock);
-  if (!made) return Unexpected(std::move(made).error());
-  if (Result<void> sent = made->load(frame_load(task_), deadline); !sent) return sent;
-  if (Result<std::string> ready = made->ready(deadline); !ready) return Unexpected(std::move(ready).error());
-  const std::scoped_lock lock(channels_mutex_);
-  channels_.at(static_cast<std::size_t>(slot)).emplace(std::move(*made));
-  return {};
-}
-
-Result<CallAnswer> DockerContainer::ask_by_frames(const Call& call, TimePoint begin) {
-  std::optional<FrameConnection>& channel = channels_.at(static_cast<std::size_t>(call.slot));
-  if (!channel) {
-    if (Result<void> opened = open_channel(call.slot, call.deadline); !opened)
-      return Unexpected(std::move(opened).error());
-  }
-  // What an earlier call wrote on the side must not be taken for this one's answer.
-  if (!channel->clean() && process_->alive()) {
-    return Unexpected(ErrorCode::kInvalid, "something was written, or the channel closed, between two calls");
-  }
-  const std::string context = call_context(task_.function, task_.memory_mb, call, begin);
-  // A number that no function can know beforehand, to have an answer under way.
-  return channel->call(
-      {.id = entropy(), .context = context, .params = call.params, .capture_output = call.return_output},
-      call.deadline);
 }
 
 Result<void> DockerContainer::make_code_writable(TimePoint deadline) {
@@ -312,22 +242,12 @@ Result<void> DockerContainer::make_code_writable(TimePoint deadline) {
 
 Reply DockerContainer::invoke(const Call& call) {
   const TimePoint begin = engine_->clock.now();
-  Reply reply;
-  if (speaks_frames_) {
-    Result<CallAnswer> answer = ask_by_frames(call, begin);
-    if (!answer) return broken(answer.error(), begin, call);
-    reply = to_reply(std::move(*answer), limits_);
-  } else {
-    // Its address may be another container's by now.
-    if (!alive()) return broken({ErrorCode::kUnavailable, "the container has ended", {}}, begin, call);
-    const Result<HttpResponse> answer =
-        ask(call.slot, "/invoke", executor_call(task_, call, begin), call.deadline);
-    if (!answer) return broken(answer.error(), begin, call);
-    reply = executor_reply(*answer, task_, limits_);
-    if (!call.return_output) reply.output.clear();
-  }
-  if (reply.failure && reply.failure->kind == FailureKind::kRaised) add_exceeded_limit(reply);
-  return reply;
+  // Its address may be another container's by now.
+  if (!alive()) return broken({ErrorCode::kUnavailable, "the container has ended", {}}, begin, call);
+  Result<Reply> answer = executor_->call(call, begin);
+  if (!answer) return broken(answer.error(), begin, call);
+  if (answer->failure && answer->failure->kind == FailureKind::kRaised) add_exceeded_limit(*answer);
+  return std::move(*answer);
 }
 
 void DockerContainer::add_exceeded_limit(Reply& reply) {
@@ -358,7 +278,7 @@ Reply DockerContainer::broken(const Error& error, TimePoint begin, const Call& c
         {}};
   } else if (error.code == ErrorCode::kTooLarge) {
     reply.failure = {FailureKind::kOutput, "the function's answer is over the limit: " + error.message, {}};
-  } else if (is_malformed(error)) {
+  } else if (error.code == ErrorCode::kInvalid) {
     reply.failure = wrote_no_answer(error);
   } else {
     reply.failure = ended();
@@ -436,23 +356,17 @@ bool DockerContainer::alive() const noexcept {
 
 bool DockerContainer::kill() noexcept {
   destroyed_ = true;
-  const bool killed = located_ && process_ && process_->kill();
-  gone_.request_stop();
+  if (!located_) return false;
+  const bool killed = process_ && process_->kill();
+  // While its network is there: an end of a connection that nobody confirms is sent again, to an address that
+  // the next container may have, and that then is looked for in vain for a second.
+  executor_->end();
   return killed;
 }
 
 void DockerContainer::destroy() noexcept {
   const bool killed = kill();
   if (remains_.exchange(Remains::kNone) == Remains::kNone) return;
-  // While its network is there: an end of a connection that nobody confirms is sent again, to an address that
-  // the next container may have, and that then is looked for in vain for a second.
-  for (int slot = 0; slot < slots_; ++slot) engine_->executors.close_idle(executor_of(slot));
-  {
-    const std::scoped_lock lock(channels_mutex_);
-    for (std::optional<FrameConnection>& channel : channels_) {
-      if (channel) channel->shut();
-    }
-  }
   engine_->remove(name_, killed ? kRemainsPatience : kRemovePatience);
 }
 

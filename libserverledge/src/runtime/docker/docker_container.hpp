@@ -3,16 +3,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
-#include <vector>
 
 #include "runtime/docker/engine.hpp"
+#include "runtime/docker/executor.hpp"
 #include "runtime/docker/executor_protocol.hpp"
 #include "runtime/docker/local_process.hpp"
-#include "runtime/frame_connection.hpp"
 #include "serverledge/core/container_runtime.hpp"
 
 namespace serverledge {
@@ -57,10 +54,6 @@ class DockerContainer final : public Container {
   Result<void> inspect(TimePoint deadline);
   Result<void> await_listening(TimePoint deadline);
   Result<void> load(TimePoint deadline);
-  Result<void> load_by_http(TimePoint deadline);
-  /// Opens the frame connection of a slot, and has the executor load the function.
-  Result<void> open_channel(int slot, TimePoint deadline);
-  Result<CallAnswer> ask_by_frames(const Call& call, TimePoint begin);
   /// How it ended, if it does within `patience`.
   ContainerEnd end(Duration patience);
   Error failed_start(const ContainerEnd& end);
@@ -69,11 +62,7 @@ class DockerContainer final : public Container {
   Failure ended();
   Reply broken(const Error& error, TimePoint begin, const Call& call);
   void add_exceeded_limit(Reply& reply);
-  /// Posts to the executor by the connection of a slot. What comes back is of this request, if the executor
-  /// can tell; else it is a malformed answer.
-  Result<HttpResponse> ask(int slot, const char* path, std::string body, TimePoint deadline);
-  /// The executor by the connection of a slot.
-  HttpTarget executor_of(int slot) const;
+  std::unique_ptr<Executor> make_executor(const std::string& label);
 
   enum class Remains { kNone, kSome };
 
@@ -82,16 +71,11 @@ class DockerContainer final : public Container {
   const ExecutorTask task_;
   const int slots_;
   const FrameLimits limits_;
-  HttpTarget executor_;
-  std::vector<std::optional<FrameConnection>> channels_;  // of the slots, where its executor speaks frames
-  std::mutex channels_mutex_;                             // while one is opened, and for who has no slot
-  bool loads_ = false;                                    // its executor can import beforehand
-  bool names_calls_ = false;             // its executor says in an answer which call that is of
-  bool speaks_frames_ = false;           // its executor does, and its end is seen here
-  bool killable_ = false;                // by us: that ends its calls, too
+  HttpTarget address_;                   // of its executor
+  bool loads_ = false;                   // its executor can import beforehand
   std::optional<LocalProcess> process_;  // for others than the opening thread: once located_
+  std::unique_ptr<Executor> executor_;   // the same
   std::atomic<bool> located_ = false;
-  std::stop_source gone_;
   std::atomic<std::int64_t> seen_oom_kills_ = 0;
   std::atomic<std::int64_t> seen_refused_forks_ = 0;
   std::atomic<Remains> remains_ = Remains::kNone;  // in the engine
