@@ -112,8 +112,9 @@ void HttpCrew::work(Worker& worker) {
         return;
       }
       connection = claimed[0];
-      // The rest is for anyone: this thread may be in a handler for long.
-      if (count > 1) push_waiting(std::span(claimed).subspan(1, count - 1));
+      // The rest is for anyone: this thread may be in a handler for long. So is what waited before, whose
+      // wake-up may have come with these events.
+      push_waiting(std::span(claimed).subspan(1, count - 1));
     }
     if (idle_.load() <= 0 && !keeper_watches_.load()) wake_keeper();
     serve(*connection, HttpService::Effort::kAll, worker.gauge);
@@ -155,14 +156,13 @@ Connection* HttpCrew::take_waiting() {
 }
 
 void HttpCrew::push_waiting(std::span<Connection* const> connections) {
-  if (connections.empty()) return;
-  const TimePoint now = system_clock().now();
-  {
+  if (!connections.empty()) {
+    const TimePoint now = system_clock().now();
     const std::lock_guard lock(mutex_);
     for (Connection* connection : connections) waiting_.push_back({connection, now});
     waiting_count_.store(waiting_.size());
   }
-  if (idle_.load() > 0) table_.wake_one();
+  if (waiting_count_.load() > 0 && idle_.load() > 0) table_.wake_one();
 }
 
 void HttpCrew::give_up(Connection& connection) {
