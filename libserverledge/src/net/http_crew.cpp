@@ -114,7 +114,11 @@ void HttpCrew::work(Worker& worker) {
       connection = claimed[0];
       // The rest is for anyone: this thread may be in a handler for long. So is what waited before, whose
       // wake-up may have come with these events.
-      push_waiting(std::span(claimed).subspan(1, count - 1));
+      if (count > 1) {
+        push_waiting(std::span(claimed).subspan(1, count - 1));
+      } else {
+        wake_for_waiting();
+      }
     }
     if (idle_.load() <= 0 && !keeper_watches_.load()) wake_keeper();
     serve(*connection, HttpService::Effort::kAll, worker.gauge);
@@ -151,17 +155,22 @@ Connection* HttpCrew::take_waiting() {
     waiting_.pop_front();
     waiting_count_.store(waiting_.size());
   }
-  if (waiting_count_.load() > 0 && idle_.load() > 0) table_.wake_one();
+  wake_for_waiting();
   return connection;
 }
 
 void HttpCrew::push_waiting(std::span<Connection* const> connections) {
-  if (!connections.empty()) {
-    const TimePoint now = system_clock().now();
+  if (connections.empty()) return;
+  const TimePoint now = system_clock().now();
+  {
     const std::lock_guard lock(mutex_);
     for (Connection* connection : connections) waiting_.push_back({connection, now});
     waiting_count_.store(waiting_.size());
   }
+  wake_for_waiting();
+}
+
+void HttpCrew::wake_for_waiting() {
   if (waiting_count_.load() > 0 && idle_.load() > 0) table_.wake_one();
 }
 

@@ -55,6 +55,7 @@ class HttpCrew {
   void offer_lead(Worker& worker);
   Connection* take_waiting();
   void push_waiting(std::span<Connection* const> connections);
+  void wake_for_waiting();
   void give_up(Connection& connection);
   void serve(Connection& connection, HttpService::Effort effort, HandlerGauge& gauge);
   bool may_leave(Worker& worker);
