@@ -115,12 +115,17 @@ Reply to_reply(CallAnswer answer, const FrameLimits& limits) {
   return reply;
 }
 
-std::string call_context(std::string_view function, std::int64_t memory_mb, const Call& call, TimePoint now) {
-  std::string text;
-  JsonWriter json(text);
+void begin_context(JsonWriter& json, std::string_view function, std::int64_t memory_mb, const Call& call,
+                   TimePoint now) {
   json.begin_object().key("RequestId").string(call.id).key("Function").string(function);
   if (call.deadline != TimePoint::max()) json.key("Deadline").number(seconds(call.deadline - now));
   json.key("MemoryMB").integer(memory_mb).key("Traceparent").string(call.traceparent);
+}
+
+std::string call_context(std::string_view function, std::int64_t memory_mb, const Call& call, TimePoint now) {
+  std::string text;
+  JsonWriter json(text);
+  begin_context(json, function, memory_mb, call, now);
   json.key("Tracestate").string(call.tracestate).end_object();
   return text;
 }

@@ -14,6 +14,8 @@
 
 namespace serverledge {
 
+class JsonWriter;
+
 /// What travels between the node and a worker: a header and a payload. The workers (apps/runtimes) describe
 /// each type.
 enum class FrameType : std::uint8_t { kCall = 1, kReady, kResult, kFailure, kStartFailed, kLoad };
@@ -63,7 +65,10 @@ Result<CallAnswer> parse_answer(const FrameHeader& header, std::string_view payl
 /// What the caller is told of an answer.
 Reply to_reply(CallAnswer answer, const FrameLimits& limits);
 
-/// What a handler is told of its call, as a JSON object.
+/// Begins a JSON object of what a handler is told of its call.
+void begin_context(JsonWriter& json, std::string_view function, std::int64_t memory_mb, const Call& call,
+                   TimePoint now);
+/// The whole of it, with what executors of others are not told.
 std::string call_context(std::string_view function, std::int64_t memory_mb, const Call& call, TimePoint now);
 
 /// Reads the first frame of a connection: what serves it ("CPython 3.11.2"). kFunctionFailed with the

@@ -102,6 +102,12 @@ bool FrameConnection::clean() const noexcept {
   return ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
+Result<void> FrameConnection::check_clean() const {
+  pollfd death{death_fd_, POLLIN, 0};
+  if (clean() || ::poll(&death, 1, 0) == 1) return {};
+  return Unexpected(ErrorCode::kInvalid, "something was written, or the channel closed, between two calls");
+}
+
 void FrameConnection::shut() noexcept { ::shutdown(socket_.get(), SHUT_RDWR); }
 
 Result<void> FrameConnection::send(std::span<iovec> parts, TimePoint deadline) {

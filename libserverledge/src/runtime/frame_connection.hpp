@@ -51,6 +51,11 @@ class FrameConnection {
   /// Sends the call and waits for its answer.
   Result<CallAnswer> call(const Call& call, TimePoint deadline);
 
+  /// Whether a call may be made: kInvalid if something has come since the last answer, or the channel was
+  /// closed. An instance that has ended is the call's to tell.
+  Result<void> check_clean() const;
+  /// Waits for `events` on the socket. Prefers what is there to read over the news of a death.
+  Result<void> wait(short events, TimePoint deadline);
   /// Whether nothing waits to be read and the other end is open, as it must be between calls. One system
   /// call.
   bool clean() const noexcept;
@@ -65,8 +70,6 @@ class FrameConnection {
   };
   Result<void> send(std::span<iovec> parts, TimePoint deadline);
   Result<Frame> receive(std::size_t longest, TimePoint deadline);
-  /// Waits for `events` on the socket. Prefers what is there to read over the news of a death.
-  Result<void> wait(short events, TimePoint deadline);
   /// Reads what is there, at least a byte, to the end of the first `have` bytes of the buffer.
   Result<std::size_t> read_some(std::size_t have, TimePoint deadline);
 

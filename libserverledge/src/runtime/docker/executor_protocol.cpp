@@ -96,10 +96,8 @@ std::string executor_call(const ExecutorTask& task, const Call& call, TimePoint 
   json.begin_object().key("Command").raw(task.command_json).key("Params").raw(call.params);
   json.key("Handler").string(task.handler).key("HandlerDir").string(task.handler_dir);
   json.key("ReturnOutput").boolean(call.return_output);
-  json.key("Context").begin_object().key("RequestId").string(call.id).key("Function").string(task.function);
-  if (call.deadline != TimePoint::max()) json.key("Deadline").number(seconds(call.deadline - now));
-  json.key("MemoryMB").integer(task.memory_mb).key("Traceparent").string(call.traceparent).end_object();
-  json.end_object();
+  begin_context(json.key("Context"), task.function, task.memory_mb, call, now);
+  json.end_object().end_object();
   return text;
 }
 

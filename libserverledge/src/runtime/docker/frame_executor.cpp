@@ -24,10 +24,7 @@ class FrameExecutor final : public Executor {
         return Unexpected(std::move(opened).error());
     }
     // What an earlier call wrote on the side must not be taken for this one's answer.
-    if (!channel->clean() && process_.alive()) {
-      return Unexpected(ErrorCode::kInvalid,
-                        "something was written, or the channel closed, between two calls");
-    }
+    if (Result<void> clean = channel->check_clean(); !clean) return Unexpected(std::move(clean).error());
     const std::string context = call_context(setup_.task.function, setup_.task.memory_mb, call, now);
     // A number that no function can know beforehand, to have an answer under way.
     Result<CallAnswer> answer = channel->call(

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -24,39 +23,27 @@ Unexpected ended(int error) {
   return {ErrorCode::kUnavailable, "the connection broke: " + std::generic_category().message(error)};
 }
 
-Result<void> wait_readable(int fd, int end_fd, TimePoint deadline, Clock& clock) {
-  std::array<pollfd, 2> waits{pollfd{fd, POLLIN, 0}, pollfd{end_fd, POLLIN, 0}};
-  while (true) {
-    const TimePoint now = clock.now();
-    if (now >= deadline) return Unexpected(ErrorCode::kDeadline, "no answer in time");
-    const int ready = ::poll(waits.data(), waits.size(), poll_milliseconds(deadline, now));
-    if (ready < 0 && errno != EINTR) return ended(errno);
-    if (ready <= 0) continue;
-    if (waits[0].revents == 0) return Unexpected(ErrorCode::kUnavailable, "the container has ended");
-    return {};
-  }
-}
-
-/// Takes no byte from the socket that follows the head: that is no longer HTTP.
-Result<std::string> read_head(int fd, int end_fd, TimePoint deadline, Clock& clock) {
-  constexpr std::string_view kEnd = "\r\n\r\n";
+/// Takes no byte from the connection that follows the head: that is no longer HTTP.
+Result<std::string> read_head(FrameConnection& connection, TimePoint deadline) {
   std::string head;
   std::array<char, 512> seen{};
-  while (!head.ends_with(kEnd)) {
-    const ssize_t got = ::recv(fd, seen.data(), seen.size(), MSG_PEEK | MSG_DONTWAIT);
+  HeadScanner scanner;
+  auto found = HeadScanner::Found::kNotYet;
+  while (found == HeadScanner::Found::kNotYet) {
+    if (Result<void> waited = connection.wait(POLLIN, deadline); !waited)
+      return Unexpected(std::move(waited).error());
+    const ssize_t got = ::recv(connection.fd(), seen.data(), seen.size(), MSG_PEEK | MSG_DONTWAIT);
     if (got == 0) return Unexpected(ErrorCode::kUnavailable, "the connection ended");
-    if (got < 0) {
-      if (errno != EAGAIN && errno != EINTR) return ended(errno);
-      if (Result<void> waited = wait_readable(fd, end_fd, deadline, clock); !waited)
-        return Unexpected(std::move(waited).error());
-      continue;
-    }
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (got < 0) return ended(errno);
     const std::size_t before = head.size();
     head.append(seen.data(), static_cast<std::size_t>(got));
-    const std::size_t end = head.find(kEnd, before - std::min(before, kEnd.size()));
-    if (end != std::string::npos) head.resize(end + kEnd.size());
+    found = scanner.scan(head);
+    if (found == HeadScanner::Found::kMalformed)
+      return Unexpected(ErrorCode::kInvalid, fmt::format("malformed answer: {}", scanner.defect()));
+    if (found == HeadScanner::Found::kWhole) head.resize(scanner.size());
     if (head.size() > kHeadMax) return Unexpected(ErrorCode::kInvalid, "headers that are too long");
-    if (::recv(fd, seen.data(), head.size() - before, MSG_DONTWAIT) < 0) return ended(errno);
+    if (::recv(connection.fd(), seen.data(), head.size() - before, MSG_DONTWAIT) < 0) return ended(errno);
   }
   return head;
 }
@@ -88,15 +75,16 @@ Result<FrameConnection> upgrade_to_frames(const HttpTarget& executor, FrameLimit
   const std::string request =
       fmt::format("GET /frames HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: {}\r\n\r\n",
                   executor.name(), kProtocol);
+  FrameConnection connection(std::move(*connected), limits, end_fd);
   // A new connection has room for so little.
-  if (::send(connected->get(), request.data(), request.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+  if (::send(connection.fd(), request.data(), request.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
       static_cast<ssize_t>(request.size())) {
     return ended(errno);
   }
-  const Result<std::string> head = read_head(connected->get(), end_fd, deadline, clock);
+  const Result<std::string> head = read_head(connection, deadline);
   if (!head) return Unexpected(head.error());
   if (Result<void> upgraded = check_upgrade(*head); !upgraded) return Unexpected(std::move(upgraded).error());
-  return FrameConnection(std::move(*connected), limits, end_fd);
+  return connection;
 }
 
 }  // namespace serverledge

@@ -61,7 +61,8 @@ class HttpExecutor final : public Executor {
       if (error.message.find("malformed answer") != std::string::npos) error.code = ErrorCode::kInvalid;
       return answer;
     }
-    const std::string* of = how_.named ? answer->headers.find(kCallHeader) : &name;
+    if (!how_.named) return answer;
+    const std::string* of = answer->headers.find(kCallHeader);
     if (of != nullptr && *of == name) return answer;
     return Unexpected(ErrorCode::kInvalid, "it is not of this call");
   }

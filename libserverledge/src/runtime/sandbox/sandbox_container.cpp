@@ -81,11 +81,8 @@ Reply SandboxContainer::invoke(const Call& call) {
       return broken(connected.error(), begin, call);
   }
   // What an earlier call wrote on the side must not be taken for this one's answer.
-  if (!slot.connection->clean() && instance_->alive()) {
-    return broken(
-        {ErrorCode::kInvalid, "something was written, or the channel closed, between two calls", {}}, begin,
-        call);
-  }
+  if (const Result<void> clean = slot.connection->check_clean(); !clean)
+    return broken(clean.error(), begin, call);
   const std::string context = call_context(function_, memory_mb_, call, begin);
   Result<CallAnswer> answer = slot.connection->call(
       {.id = ++slot.last_id, .context = context, .params = call.params, .capture_output = call.return_output},
