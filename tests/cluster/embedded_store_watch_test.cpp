@@ -19,13 +19,23 @@ TEST_CASE("An expired entry is told as removed", "[watch]") {
   ManualClock clock;
   const auto store = open_embedded(":memory:", clock);
   RecordingListener listener;
+  std::promise<void> told;
+  std::promise<void> go;
+  // The store's thread, which removes what has expired, is held while it tells of the third event.
+  listener.on_event = [&told, gone = go.get_future().share(), events = 0]() mutable {
+    if (++events != 3) return;
+    told.set_value();
+    gone.wait();
+  };
   const auto watch = store->watch("", listener);
   listener.lines(1);
   REQUIRE(store->put("lease", "1", 120s));
   clock.advance(119s);
   REQUIRE(store->put("x", "1"));
+  REQUIRE(told.get_future().wait_for(30s) == std::future_status::ready);
   clock.advance(20s);
   REQUIRE(store->put("x", "2"));
+  go.set_value();
   CHECK(listener.lines(5) == Lines{"reset", "put lease=1", "put x=1", "put x=2", "removed lease"});
 }
 
