@@ -101,8 +101,9 @@ run_tests() {
   rm -f "$results" "$again"
   # Its exit code tells less than its report. Many tests wait for something: one more than there are cores.
   # What failed runs once more, alone: a test that a starved machine made fail is told from one that fails, and is named.
+  # What failed is remembered by numbers, which depend on the options.
   ctest --preset "$preset" --parallel "$((jobs + 1))" --output-junit "$results" "$@" ||
-    ctest --preset "$preset" --rerun-failed --output-junit "$again" || true
+    ctest --preset "$preset" --rerun-failed --output-junit "$again" "$@" || true
   local counts
   counts=$(python3 tests/support/ctest_report.py "$results" "$again" "$preset" "$logs") || counts="0 1 0"
   record "$counts" "$name"
